@@ -1,0 +1,3 @@
+"""Headrace: a self-hosted job server for data integration."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Payloads owed to others: webhooks and their signing."""

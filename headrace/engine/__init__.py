@@ -1,0 +1,1 @@
+"""Turning admitted work into attempts: queue port, worker, executor, rescuer, ticker."""

@@ -1,0 +1,1 @@
+"""What every wire shares: authentication, limits, replies."""

@@ -1,0 +1,1 @@
+"""Child processes and what flows through them: taps, scripts, targets, logs, environments."""
