@@ -1,0 +1,241 @@
+"""
+The folder of one embedded database: where it lies, what is in it, who owns which part.
+
+    supervisor.lock   held by the one supervisor of this folder; names its pid
+    server.lock       held by the server and, inherited, by each of its processes: free only when the last of them is gone
+    password          of the one role, as a libpq password file, mode 0600
+    start.log         what the server said before its log was open
+    cluster/          PostgreSQL's data directory     \\
+    socket/           its socket                       }  the server user's, mode 0700
+    log/              one file per weekday            /
+
+The folder itself is ours (0711 when the server runs as another user, so that it gets to its three parts; else 0700), so that the
+server's user can put nothing in the place of another part. Folders above it are never touched. When they keep the server's user
+out (a project below `/root`), the folder is made under `/var/lib/headrace/` and a symbolic link stands in its place.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from headrace.core.errors import EmbeddedDatabaseError
+from headrace.store.installation import ServerUser
+
+ROLE = DATABASE = "headrace"
+SOCKET_NAME = ".s.PGSQL.5432"
+SOCKET_PATH_BYTES = 107  # sun_path of unix(7), less the closing NUL
+LOG_LINES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseFolder:
+    path: Path  # resolved
+    user: ServerUser
+
+    @property
+    def cluster(self) -> Path:
+        return self.path / "cluster"
+
+    @property
+    def password_file(self) -> Path:
+        return self.path / "password"
+
+    @property
+    def supervisor_lock(self) -> Path:
+        return self.path / "supervisor.lock"
+
+    @property
+    def server_lock(self) -> Path:
+        return self.path / "server.lock"
+
+    @property
+    def start_log(self) -> Path:
+        return self.path / "start.log"
+
+    @property
+    def log_dir(self) -> Path:
+        return self.path / "log"
+
+    def major(self) -> int | None:
+        """
+        The major version that the data directory was made by; none when there is no data directory yet.
+        """
+        try:
+            return int((self.cluster / "PG_VERSION").read_text())
+        except FileNotFoundError:
+            return None
+
+    def own(self, folder: Path) -> Path:
+        """
+        Make *folder* if needed, the server user's and nobody else's.
+        """
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if not self.user.is_self:
+            os.chown(folder, self.user.uid, self.user.gid)
+        return folder
+
+    def socket_dir(self) -> Path:
+        """
+        The folder of the socket, made if needed: `socket/`, or behind it a short one in `/tmp` if its path is too long for a socket.
+        """
+        here = self.path / "socket"
+        if len(os.fsencode(here / SOCKET_NAME)) <= SOCKET_PATH_BYTES:
+            return self.own(here)
+        if not self._is_ours(here):  # never there, or swept from /tmp
+            here.unlink(missing_ok=True)
+            here.symlink_to(self.own(Path(tempfile.mkdtemp(prefix="headrace-", dir="/tmp"))))  # noqa: S108  # short; mkdtemp is safe there
+        return here.resolve()
+
+    def _is_ours(self, link: Path) -> bool:
+        try:
+            found = link.readlink().lstat()
+        except OSError:
+            return False
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == self.user.uid and stat.S_IMODE(found.st_mode) == 0o700
+
+    def url(self, socket_dir: Path) -> str:
+        """
+        The connection URL for libpq. It names the password's file and not the password, so it may be logged.
+        """
+        return f"postgresql://{ROLE}@/{DATABASE}?host={quote(str(socket_dir), safe='')}&passfile={quote(str(self.password_file), safe='')}"
+
+    def save_password(self, password: str) -> None:
+        draft = self.path / "password.new"
+        draft.unlink(missing_ok=True)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(f"*:*:*:{ROLE}:{password}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(self.password_file)
+
+    def postmaster_status(self, pid: int) -> str:
+        """
+        What the server with *pid* wrote down of itself: `starting`, `ready`, `stopping`; empty when it wrote nothing yet.
+
+        Line 8 of postmaster.pid, as pg_ctl reads it (PostgreSQL's src/include/utils/pidfile.h).
+        """
+        lines = self._postmaster_lines()
+        return lines[7].strip() if len(lines) > 7 and lines[0] == str(pid) else ""
+
+    def _postmaster_lines(self) -> list[str]:
+        try:
+            return (self.cluster / "postmaster.pid").read_text().splitlines()
+        except (FileNotFoundError, UnicodeDecodeError):
+            return []
+
+    def server_pids(self) -> list[int]:
+        """
+        All processes named postgres that stand in the data directory, whatever its pid file says.
+        """
+        return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and self._serves(entry)]
+
+    def _serves(self, process: Path) -> bool:
+        try:
+            return (process / "cwd").samefile(self.cluster) and (process / "comm").read_text().startswith("postgres")
+        except OSError:  # gone, or not ours to look at
+            return False
+
+    def end_leftovers(self, *, force: bool) -> None:
+        """
+        Ask the processes of an earlier server to end: fast shutdown to a living postmaster, SIGQUIT to orphans; SIGKILL by *force*.
+        """
+        pids = self.server_pids()
+        postmaster = next((pid for pid in pids if str(pid) in self._postmaster_lines()[:1]), None)
+        if force:
+            order = signal.SIGKILL
+        elif postmaster is not None:
+            pids, order = [postmaster], signal.SIGINT
+        else:
+            order = signal.SIGQUIT
+        for pid in pids:
+            with_pid_gone_is_fine(pid, order)
+
+    def forget_postmaster(self) -> None:
+        """
+        Remove the pid file of a server that is known to be gone: its pid may be somebody else's by now, and would forbid a start.
+
+        Only for the holder of `server.lock`.
+        """
+        (self.cluster / "postmaster.pid").unlink(missing_ok=True)
+
+    def log_tail(self) -> list[str]:
+        """
+        The last lines that the server said, oldest first.
+        """
+        files = sorted([self.start_log, *self.log_dir.glob("*.log")], key=_modified_at_ns)
+        lines = [line for file in files[-2:] if file.is_file() for line in _last_lines(file)]
+        return lines[-LOG_LINES:]
+
+
+def with_pid_gone_is_fine(pid: int, order: signal.Signals) -> None:
+    try:
+        os.kill(pid, order)
+    except ProcessLookupError:
+        return
+
+
+def _modified_at_ns(file: Path) -> int:
+    return file.stat().st_mtime_ns if file.exists() else 0
+
+
+def _last_lines(file: Path) -> list[str]:
+    with file.open("rb") as stream:
+        stream.seek(max(0, file.stat().st_size - 8192))
+        return stream.read().decode(errors="replace").splitlines()[-LOG_LINES:]
+
+
+def open_folder(data_dir: Path, user: ServerUser, system_dir: Path) -> DatabaseFolder:
+    """
+    Find the database folder of *data_dir*, or make it there or, if *user* cannot get there, under *system_dir*.
+
+    Raises:
+        EmbeddedDatabaseError: it is there and out of the user's reach.
+        OSError: it cannot be made.
+    """
+    if not data_dir.exists():
+        _make_folder(data_dir, user, system_dir)
+    path = data_dir.resolve(strict=True)
+    if not user.can_reach(path / "cluster"):
+        raise EmbeddedDatabaseError(
+            f"The user {user.name}, as whom PostgreSQL runs, cannot reach its database in {path}.",
+            "Let that user through the folders above it, or move the folder to a place that it can reach and leave a symbolic link.",
+        )
+    return DatabaseFolder(path, user)
+
+
+def _make_folder(data_dir: Path, user: ServerUser, system_dir: Path) -> None:
+    data_dir.parent.mkdir(parents=True, exist_ok=True)
+    parent = data_dir.parent.resolve()
+    if data_dir.is_symlink():
+        raise EmbeddedDatabaseError(
+            f"The database folder {data_dir.readlink()}, to which {data_dir} points, is gone.",
+            f"Bring it back from a backup, or remove {data_dir} to begin with an empty database.",
+        )
+    if user.can_reach(parent / data_dir.name):
+        data_dir.mkdir()
+        data_dir.chmod(0o700 if user.is_self else 0o711)
+        return
+    system_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+    place = Path(tempfile.mkdtemp(prefix=f"{parent.name}-", dir=system_dir))
+    place.chmod(0o711)
+    data_dir.symlink_to(place)
+
+
+def try_lock(path: Path) -> int | None:
+    """
+    Take the lock of *path* and return its descriptor, or nothing when somebody holds it.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor

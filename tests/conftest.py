@@ -1,0 +1,52 @@
+"""
+What every test may ask for: a throw-away PostgreSQL, and in it an empty database of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from headrace.store.embedded import EmbeddedPostgres
+
+
+@pytest.fixture(scope="session")
+async def postgres() -> AsyncIterator[str]:
+    """
+    One embedded server for the whole run, without durability; the URL of its own database.
+
+    It ends with this process, even with a kill -9.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="headrace-test-", dir="/tmp"))
+    folder.chmod(0o711)  # so that nobody, as whom it runs under root, gets through
+    server = EmbeddedPostgres(
+        folder / "postgres",
+        user="nobody" if os.getuid() == 0 else None,
+        system_dir=folder / "system",
+        settings={"shared_buffers": "16MB", "autovacuum": "off", "max_wal_size": "256MB", "min_wal_size": "32MB"},
+        durable=False,
+    )
+    yield await server.start()
+    await server.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+async def database_url(postgres: str) -> AsyncIterator[str]:
+    """
+    The URL of an empty database that is dropped, with whoever is still connected, after the test.
+    """
+    name = f"test_{secrets.token_hex(6)}"
+    async with await psycopg.AsyncConnection.connect(postgres, autocommit=True) as admin:
+        await admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+        yield urlunsplit(urlsplit(postgres)._replace(path=f"/{name}"))
+        await admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
