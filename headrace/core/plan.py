@@ -109,7 +109,8 @@ class Sync(Step, frozen=True, kw_only=True, tag="sync"):
     Tap to files.
 
     Attributes:
-        bookmark: whether the connection's saved state is handed to the tap.
+        bookmark: `use` hands the connection's saved state to the tap, `ignore` does not, `reset` forgets it for good first.
+        sync_type: what the script is told; None for `full_sync` or `incremental_sync` by whether there was a state.
         field_map: selection for this job; None for the connection's own.
         max_records: per stream, or for every stream.
     """
@@ -117,7 +118,8 @@ class Sync(Step, frozen=True, kw_only=True, tag="sync"):
     connector: ConnectorSpec
     config: ConfigRef
     files: SyncFiles = field(default_factory=SyncFiles)
-    bookmark: bool = True
+    bookmark: Literal["use", "ignore", "reset"] = "use"
+    sync_type: str | None = None
     field_map: dict[str, Any] | None = None
     max_records: dict[str, int] | int | None = None
 
@@ -167,7 +169,8 @@ class Pipe(Step, frozen=True, kw_only=True, tag="pipe"):
     tap_config: ConfigRef
     target: ConnectorSpec
     target_config: ConfigRef
-    bookmark: bool = True
+    bookmark: Literal["use", "ignore", "reset"] = "use"
+    sync_type: str | None = None
     field_map: dict[str, Any] | None = None
 
 

@@ -1,0 +1,112 @@
+"""
+Who holds which key.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from uuid import UUID
+
+from headrace.core.actor import Actor, Scope
+from headrace.core.errors import NotFoundError, UnauthenticatedError
+from headrace.store.workspaces import KeyRecord, Workspace, Workspaces
+
+# A revoked key is refused everywhere within this time; without it each poll would cost a second query.
+_REMEMBERED_SECONDS = 5.0
+_REMEMBERED_KEYS = 10_000
+
+
+class Access:
+    """
+    Authentication, workspaces by name, and keys.
+
+    Args:
+        monotonic: seconds that only rise.
+        new_id: makes a UUID.
+    """
+
+    def __init__(
+        self, workspaces: Workspaces, *, monotonic: Callable[[], float], new_id: Callable[[], UUID]
+    ) -> None:
+        self._workspaces = workspaces
+        self._monotonic = monotonic
+        self._new_id = new_id
+        self._actors: dict[str, tuple[float, Actor]] = {}
+        self._named: dict[str, tuple[float, Workspace]] = {}
+
+    async def authenticate(self, key: str | None) -> Actor:
+        """
+        Tell who holds *key*.
+
+        Raises:
+            UnauthenticatedError: no key, an unknown or a revoked one.
+        """
+        if not key:
+            raise UnauthenticatedError("No API key was sent.", "Send it in the header `x-api-key`.")
+        known = self._actors.get(key)
+        if known and known[0] > self._monotonic():
+            return known[1]
+        record = await self._workspaces.find_key(key)
+        if record is None:
+            self._actors.pop(key, None)
+            raise UnauthenticatedError("The API key is not known here.", "List keys with `headrace keys`.")
+        actor = Actor(record.id, record.name, record.role, record.workspace_id)
+        if len(self._actors) >= _REMEMBERED_KEYS:
+            self._actors.clear()
+        self._actors[key] = (self._monotonic() + _REMEMBERED_SECONDS, actor)
+        return actor
+
+    async def workspace(self, actor: Actor, id_or_name: str, scope: Scope) -> Workspace:
+        """
+        Give a workspace by name or id, if *actor* may do *scope* in it.
+
+        Raises:
+            NotFoundError: there is none, or not for this actor.
+            ForbiddenError: the key lacks the scope.
+        """
+        known = self._named.get(id_or_name)
+        if known is None or known[0] <= self._monotonic():
+            found = await self._workspaces.find(id_or_name)
+            if found is None:
+                raise NotFoundError(f"There is no workspace {id_or_name!r}.", "Check the name in headrace.yml.")
+            known = (self._monotonic() + _REMEMBERED_SECONDS, found)
+            self._named[id_or_name] = known
+        try:
+            actor.require(scope, known[1].id)
+        except NotFoundError:
+            raise NotFoundError(f"There is no workspace {id_or_name!r}.", "Check the name in headrace.yml.") from None
+        return known[1]
+
+    async def ensure_key(self, key: str, *, name: str, role: str, workspace_id: UUID | None = None) -> bool:
+        """
+        Let *key* in if it is not known yet; tells whether it was new.
+        """
+        return await self._workspaces.add_key(
+            self._new_id(), workspace_id=workspace_id, name=name, role=role, key=key
+        )
+
+    async def make_key(self, *, name: str, role: str, workspace_id: UUID | None = None) -> str:
+        """
+        Make a key and give it; it cannot be shown again.
+        """
+        key = f"hr_{secrets.token_urlsafe(32)}"
+        await self.ensure_key(key, name=name, role=role, workspace_id=workspace_id)
+        return key
+
+    async def keys(self) -> list[KeyRecord]:
+        return await self._workspaces.keys()
+
+    async def revoke_key(self, key_id: UUID) -> None:
+        """
+        Take a key back; refused everywhere within seconds.
+
+        Raises:
+            NotFoundError: there is no such key, or it was revoked before.
+        """
+        self._actors.clear()
+        if not await self._workspaces.revoke_key(key_id):
+            raise NotFoundError(f"There is no key {key_id}.", "List keys with `headrace keys`.")
+
+    async def has_keys(self) -> bool:
+        return any(key.revoked_at is None for key in await self._workspaces.keys())

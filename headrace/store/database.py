@@ -1,0 +1,138 @@
+"""
+The one way to the database: a pool, transactions, named statements, migrations.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from importlib import resources
+from typing import Any, LiteralString
+
+import msgspec
+import psycopg
+from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import set_json_dumps, set_json_loads
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from headrace.core.errors import StoreUnavailableError
+
+Connection = psycopg.AsyncConnection[DictRow]
+
+set_json_dumps(msgspec.json.encode)
+set_json_loads(msgspec.json.decode)
+
+
+@cache
+def statement(name: str) -> LiteralString:
+    """
+    Read `queries/{name}.sql`.
+    """
+    return resources.files("headrace.store").joinpath(f"queries/{name}.sql").read_text("utf-8")
+
+
+class Database:
+    """
+    A pool of connections in autocommit mode; what must change together runs in `transaction`.
+
+    Args:
+        url: `postgresql://` address or a libpq connection string.
+        size: connections at most.
+    """
+
+    def __init__(self, url: str, *, size: int = 10, wait_seconds: float = 10.0) -> None:
+        self.url = url
+        self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            url,
+            min_size=1,
+            max_size=size,
+            open=False,
+            timeout=wait_seconds,
+            kwargs={"autocommit": True, "row_factory": dict_row, "application_name": "headrace"},
+            check=AsyncConnectionPool.check_connection,
+            name="headrace",
+        )
+
+    async def open(self, *, wait_seconds: float = 30.0) -> None:
+        """
+        Open the pool and wait for the first connection.
+
+        Raises:
+            StoreUnavailableError: the database did not answer in time.
+        """
+        with _Unavailable():
+            await self.pool.open(wait=True, timeout=wait_seconds)
+
+    async def close(self) -> None:
+        await self.pool.close()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """
+        Lend a connection in autocommit mode, for single statements.
+
+        Raises:
+            StoreUnavailableError: no connection, or it broke.
+        """
+        with _Unavailable():
+            async with self.pool.connection() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """
+        Lend a connection inside a transaction: all or nothing.
+
+        Raises:
+            StoreUnavailableError: no connection, or it broke; nothing was changed.
+        """
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def one(self, query: LiteralString, parameters: dict[str, Any] | None = None) -> DictRow | None:
+        """
+        Run one statement by itself and give its first row.
+        """
+        async with self.connection() as connection:
+            return await (await connection.execute(query, parameters)).fetchone()
+
+    async def all(self, query: LiteralString, parameters: dict[str, Any] | None = None) -> list[DictRow]:
+        """
+        Run one statement by itself and give its rows.
+        """
+        async with self.connection() as connection:
+            return await (await connection.execute(query, parameters)).fetchall()
+
+    async def run(self, query: LiteralString, parameters: dict[str, Any] | None = None) -> int:
+        """
+        Run one statement by itself and tell how many rows it touched.
+        """
+        async with self.connection() as connection:
+            return (await connection.execute(query, parameters)).rowcount
+
+
+class _Unavailable:
+    """Turn the driver's "not now" into ours; anything else is a bug and stays what it is."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)):
+            raise StoreUnavailableError(
+                "The database did not answer.", "Try again in a moment; `headrace doctor` tells more.", cause=str(error)
+            ) from error
+
+
+async def migrate(url: str) -> None:
+    """
+    Bring the schema up to this version; safe to call from many nodes at once.
+
+    Raises:
+        FatalError: the schema is newer than this program.
+    """
+    from headrace.store.migrations.upgrade import upgrade
+
+    await asyncio.to_thread(upgrade, url)

@@ -1,0 +1,393 @@
+"""
+Jobs, their steps, attempts and events.
+
+Methods that take a connection run in the caller's transaction. Those without a `workspace_id` are for the engine, which
+serves every workspace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from psycopg import sql
+from psycopg.errors import UniqueViolation
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from headrace.core.event import Event, EventKind
+from headrace.core.job import Job, NewJob, StepRecord
+from headrace.core.outcome import Cause
+from headrace.core.plan import OnTaken, Plan
+from headrace.core.state import JobState, StepState
+from headrace.store.database import Connection, Database, statement
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """
+    A job that is in the history.
+
+    Attributes:
+        ready: its key is free; otherwise it waits behind another job of the key.
+    """
+
+    seq: int
+    ready: bool
+    created_at: datetime
+    event_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A job handed to the engine."""
+
+    job_id: UUID
+    attempt: int
+    key: str | None
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """
+    The right to write a job's record, as long as nobody claims it after.
+
+    Attributes:
+        token: fencing token; every write names it.
+        crashes: attempts that ended without a word, this one's predecessor included.
+    """
+
+    job_id: UUID
+    token: int
+    crashes: int
+    taken_over: bool
+
+
+class DuplicateKeyError(Exception):
+    """The idempotency key has been used; the transaction is void."""
+
+
+async def submit(
+    connection: Connection, job: NewJob, plan: Plan, *, sealed: bytes | None, idempotency_digest: bytes | None = None
+) -> Submitted | None:
+    """
+    Write a new job, its plan, its steps and its first event; None when its exclusivity key is taken and it does not queue.
+
+    Raises:
+        DuplicateKeyError: the workspace has used the idempotency key.
+    """
+    parameters = {
+        "id": job.id, "workspace_id": job.workspace_id, "tenant": job.tenant, "dialect": job.dialect,
+        "definition": job.definition, "public_id": job.public_id, "root": job.root, "name": job.name, "key": plan.key,
+        "queue": plan.on_taken is OnTaken.QUEUE, "priority": plan.priority, "trigger": job.trigger,
+        "started_by": job.started_by, "idempotency_key": job.idempotency_key, "idempotency_digest": idempotency_digest,
+        "details": Jsonb(job.details), "plan": Jsonb(plan), "sealed": sealed,
+        "step_names": [step.name for step in plan.steps],
+        "step_kinds": [step.__struct_config__.tag for step in plan.steps],
+    }  # fmt: skip
+    try:
+        row = await (await connection.execute(statement("submit"), parameters)).fetchone()
+    except UniqueViolation as error:
+        if error.diag.constraint_name == "job_idempotency":
+            raise DuplicateKeyError from error
+        raise
+    if row is None:
+        return None
+    return Submitted(seq=row["seq"], ready=row["ready"], created_at=row["created_at"], event_id=row["event_id"])
+
+
+async def admit_next(connection: Connection, *, node_ttl_seconds: float) -> list[Admission]:
+    """
+    Admit as many waiting jobs as the live workers have free slots.
+
+    Order: fair between tenants, then priority, then submission. Serialised over all nodes until the transaction ends, so
+    call it last. Returns fewer than the free slots, or none, when fewer can go.
+    """
+    await connection.execute("select pg_advisory_xact_lock(hashtextextended('headrace.admission', 0))")
+    row = await (await connection.execute(statement("free_slots"), {"node_ttl_seconds": node_ttl_seconds})).fetchone()
+    free_slots = row["free_slots"] if row else 0
+    if not free_slots:
+        return []
+    rows = await (await connection.execute(statement("admit_next"), {"free_slots": free_slots})).fetchall()
+    return [Admission(row["id"], row["attempt"], row["key"], row["priority"]) for row in rows]
+
+
+async def claim(connection: Connection, job_id: UUID, *, node_id: UUID, node_name: str) -> Claim | None:
+    """
+    Take an admitted job, or one whose worker is gone; None when it has ended or waits again.
+    """
+    parameters = {"job_id": job_id, "node_id": node_id, "node_name": node_name}
+    row = await (await connection.execute(statement("claim"), parameters)).fetchone()
+    if row is None:
+        return None
+    return Claim(row["id"], row["attempt"], row["crashes"], row["state_before"] == JobState.RUNNING)
+
+
+async def start_step(connection: Connection, claim: Claim, ordinal: int) -> int | None:
+    """
+    Begin a step; gives the event's id, None when fenced.
+    """
+    return await _event_id(connection, "start_step", {"job_id": claim.job_id, "token": claim.token, "ordinal": ordinal})
+
+
+async def finish_step(
+    connection: Connection,
+    claim: Claim,
+    ordinal: int,
+    state: StepState,
+    *,
+    output: dict[str, Any],
+    cause: Cause | None = None,
+) -> int | None:
+    """
+    End a step; *output* is merged into what progress reports left. Gives the event's id, None when fenced.
+    """
+    parameters = {
+        "job_id": claim.job_id, "token": claim.token, "ordinal": ordinal, "state": state, "output": Jsonb(output),
+        "cause": _json(cause), "event": f"step-{state}",
+    }  # fmt: skip
+    return await _event_id(connection, "finish_step", parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a progress report learns about its job."""
+
+    fenced: bool
+    cancel_requested: bool
+
+
+async def report_step(connection: Connection, claim: Claim, ordinal: int, output: dict[str, Any]) -> Standing:
+    """
+    Merge progress into a running step's output.
+    """
+    parameters = {"job_id": claim.job_id, "token": claim.token, "ordinal": ordinal, "output": Jsonb(output)}
+    row = await (await connection.execute(statement("report_step"), parameters)).fetchone()
+    return Standing(fenced=row is None, cancel_requested=bool(row and row["cancel_requested_at"]))
+
+
+async def standing(connection: Connection, claim: Claim) -> Standing:
+    """
+    Tell whether the claim still holds and whether somebody asked for an end.
+    """
+    row = await (
+        await connection.execute(
+            "select cancel_requested_at from job where id = %(job_id)s and attempt = %(token)s and state = 'running'",
+            {"job_id": claim.job_id, "token": claim.token},
+        )
+    ).fetchone()
+    return Standing(fenced=row is None, cancel_requested=bool(row and row["cancel_requested_at"]))
+
+
+_EVENT_OF_STATE = {
+    JobState.COMPLETED: EventKind.JOB_COMPLETED,
+    JobState.FAILED: EventKind.JOB_FAILED,
+    JobState.CANCELLED: EventKind.JOB_CANCELLED,
+    JobState.WAITING: EventKind.JOB_HANDED_BACK,
+    JobState.SCHEDULED: EventKind.JOB_RETRY_SCHEDULED,
+}
+
+
+async def settle_job(
+    connection: Connection,
+    claim: Claim,
+    state: JobState,
+    *,
+    cause: Cause | None = None,
+    due_at: datetime | None = None,
+    finished_at: datetime | None = None,
+) -> int | None:
+    """
+    Write what one attempt made of the job; a final state frees the key for its next waiting job.
+
+    Steps that have not ended are skipped by a final state and start anew otherwise. Gives the event's id, None when fenced.
+    """
+    parameters = {
+        "job_id": claim.job_id, "token": claim.token, "state": state, "cause": _json(cause), "due_at": due_at,
+        "finished_at": finished_at, "failed": state is JobState.SCHEDULED,
+        "rest_state": StepState.CANCELLED if state is JobState.CANCELLED else StepState.SKIPPED,
+        "outcome": "interrupted" if state is JobState.WAITING else str(state), "event": _EVENT_OF_STATE[state],
+    }  # fmt: skip
+    row = await (await connection.execute(statement("settle_job"), parameters)).fetchone()
+    if row is None:
+        return None
+    if state.final:
+        await leave_lane(connection, row["key"], head=True)
+    return int(row["event_id"])
+
+
+async def cancel_unstarted(
+    connection: Connection, job_id: UUID, states: Sequence[JobState], cause: Cause
+) -> int | None:
+    """
+    End a job that is in one of *states*, which no worker has begun; gives the event's id, None when it is in another.
+    """
+    parameters = {"job_id": job_id, "states": list(states), "cause": _json(cause)}
+    row = await (await connection.execute(statement("cancel_unstarted"), parameters)).fetchone()
+    if row is None:
+        return None
+    await leave_lane(connection, row["key"], head=row["ready"])
+    return int(row["event_id"])
+
+
+async def request_cancel(connection: Connection, job_id: UUID, *, by: str) -> int | None:
+    """
+    Ask a running job to end; gives the event's id, None when it does not run or was asked before.
+    """
+    return await _event_id(connection, "request_cancel", {"job_id": job_id, "by": by})
+
+
+async def leave_lane(connection: Connection, key: str | None, *, head: bool) -> None:
+    """
+    Take an ended job out of its key's lane; when it was the *head*, the next job of the key becomes ready.
+    """
+    if key is None:
+        return
+    row = await (await connection.execute(statement("leave_lane"), {"key": key})).fetchone()
+    if head and row and row["active"]:
+        await connection.execute(statement("ready_next_of_key"), {"key": key})
+
+
+async def wake_scheduled(connection: Connection) -> int:
+    """
+    Let jobs whose pause is over wait for a slot again; gives their number.
+    """
+    return (await connection.execute(statement("wake_scheduled"))).rowcount
+
+
+async def read(connection: Connection, job_id: UUID, *, workspace_id: UUID | None = None) -> Job | None:
+    """
+    Read one job; with *workspace_id*, only one of that workspace.
+    """
+    return await _read(
+        connection,
+        "where j.id = %(id)s and (%(workspace_id)s::uuid is null or j.workspace_id = %(workspace_id)s)",
+        {"id": job_id, "workspace_id": workspace_id},
+    )
+
+
+async def read_by_root(connection: Connection, root: str, *, workspace_id: UUID) -> Job | None:
+    """
+    Read one job by its dialect's path.
+    """
+    return await _read(
+        connection,
+        "where j.root = %(root)s and j.workspace_id = %(workspace_id)s",
+        {"root": root, "workspace_id": workspace_id},
+    )
+
+
+async def read_by_idempotency_key(
+    connection: Connection, key: str, *, workspace_id: UUID
+) -> tuple[Job, bytes | None] | None:
+    """
+    Read the job that first used an idempotency key, and the digest of its request.
+    """
+    row = await (
+        await connection.execute(
+            sql.SQL("{} where j.idempotency_key = %(key)s and j.workspace_id = %(workspace_id)s").format(
+                sql.SQL(statement("read_job"))
+            ),
+            {"key": key, "workspace_id": workspace_id},
+        )
+    ).fetchone()
+    return (job_of(row), row["idempotency_digest"]) if row else None
+
+
+async def plan_of(connection: Connection, job_id: UUID) -> tuple[Plan, bytes | None]:
+    """
+    Read a job's plan and its sealed inputs.
+    """
+    row = await (
+        await connection.execute("select plan, sealed from job_plan where job_id = %(id)s", {"id": job_id})
+    ).fetchone()
+    assert row is not None  # noqa: S101 - written with the job, gone with the job
+    return msgspec.convert(row["plan"], Plan), row["sealed"]
+
+
+async def events_of(connection: Connection, job_id: UUID, *, after: int = 0, limit: int = 1000) -> list[Event]:
+    """
+    Read a job's events in the order in which they happened.
+    """
+    rows = await (
+        await connection.execute(
+            "select id, job_id, kind, at, data from event where job_id = %(id)s and id > %(after)s order by id limit %(limit)s",
+            {"id": job_id, "after": after, "limit": limit},
+        )
+    ).fetchall()
+    return [Event(**{**row, "kind": EventKind(row["kind"])}) for row in rows]
+
+
+async def history(
+    database: Database,
+    workspace_id: UUID | None,
+    *,
+    definition: str | None = None,
+    tenant: str | None = None,
+    dialect: str | None = None,
+    states: Sequence[JobState] = (),
+    before_seq: int | None = None,
+    limit: int = 50,
+) -> list[Job]:
+    """
+    List jobs, newest first; None for *workspace_id* is every workspace, for the server's own administrators.
+    """
+    wanted: dict[str, tuple[sql.SQL, Any]] = {
+        "workspace_id": (sql.SQL("j.workspace_id = %(workspace_id)s"), workspace_id),
+        "definition": (sql.SQL("j.definition = %(definition)s"), definition),
+        "tenant": (sql.SQL("j.tenant_id = %(tenant)s"), tenant),
+        "dialect": (sql.SQL("j.dialect = %(dialect)s"), dialect),
+        "states": (sql.SQL("j.state = any(%(states)s)"), list(states) or None),
+        "before_seq": (sql.SQL("j.seq < %(before_seq)s"), before_seq),
+    }
+    given = {name: (clause, value) for name, (clause, value) in wanted.items() if value is not None}
+    where = sql.SQL(" and ").join(clause for clause, _ in given.values()) if given else sql.SQL("true")
+    query = sql.SQL("{} where {} order by j.seq desc limit %(limit)s").format(sql.SQL(statement("read_job")), where)
+    parameters = {name: value for name, (_, value) in given.items()} | {"limit": limit}
+    async with database.connection() as connection:
+        rows = await (await connection.execute(query, parameters)).fetchall()
+    return [job_of(row) for row in rows]
+
+
+async def _read(connection: Connection, where: Any, parameters: dict[str, Any]) -> Job | None:
+    query = sql.SQL("{} {}").format(sql.SQL(statement("read_job")), sql.SQL(where))
+    row = await (await connection.execute(query, parameters)).fetchone()
+    return job_of(row) if row else None
+
+
+async def _event_id(connection: Connection, name: str, parameters: dict[str, Any]) -> int | None:
+    row = await (await connection.execute(statement(name), parameters)).fetchone()
+    return int(row["id"]) if row else None
+
+
+_COLUMNS = (
+    "id", "seq", "workspace_id", "workspace", "dialect", "definition", "public_id", "root", "name", "key", "priority",
+    "attempt", "crashes", "failures", "trigger", "started_by", "details", "created_at", "due_at", "admitted_at",
+    "started_at", "finished_at", "updated_at", "cancel_requested_at",
+)  # fmt: skip
+
+
+def job_of(row: DictRow) -> Job:
+    """
+    Make a job of a row of `read_job.sql`.
+    """
+    return Job(
+        **{name: row[name] for name in _COLUMNS},
+        tenant=row["tenant_id"],
+        state=JobState(row["state"]),
+        cause=_cause(row["cause"]),
+        steps=tuple(msgspec.convert(row["steps"], list[StepRecord], strict=False)),
+    )
+
+
+def _cause(value: dict[str, Any] | None) -> Cause | None:
+    return msgspec.convert(value, Cause) if value else None
+
+
+def _json(cause: Cause | None) -> Jsonb | None:
+    return Jsonb(cause) if cause else None

@@ -1,0 +1,1 @@
+"""Alembic asks for this file; `upgrade.py` drives the migrations itself."""
