@@ -47,6 +47,8 @@ async def database_url(postgres: str) -> AsyncIterator[str]:
     """
     name = f"test_{secrets.token_hex(6)}"
     async with await psycopg.AsyncConnection.connect(postgres, autocommit=True) as admin:
-        await admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+        await admin.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE template0 STRATEGY file_copy").format(sql.Identifier(name))
+        )
         yield urlunsplit(urlsplit(postgres)._replace(path=f"/{name}"))
         await admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

