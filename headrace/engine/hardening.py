@@ -1,0 +1,223 @@
+"""
+Procrastinate's manager and worker, hardened.
+
+What each override is for was measured on version 3.10 or read in its source; the contract suite holds them in place when the version moves:
+
+- `fetch_job`: the race for a lane (unique violation) ends the stock worker; so does an outage. A fetch whose answer was lost leaves a
+  ticket that no handler knows of. An announcement that arrives while a fetch is under way is dropped by the stock loop.
+- `finish_job`, `retry_job`: the stock ones match the id only, so a worker taken for dead could finish another's ticket; and they give up
+  at the first connection error, which leaves the lane held for ever.
+- `register_worker`, `unregister_worker`, `prune_stalled_workers`: the stock ones forget a dead worker without putting its tickets back.
+- side tasks: the stock worker stops its heartbeat before it waits for running handlers. Heartbeat and listening are the membership's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import procrastinate
+from procrastinate import exceptions, jobs, manager, retry, worker
+from psycopg import errors
+from psycopg_pool import AsyncConnectionPool
+
+from headrace.core.errors import FencedError
+from headrace.core.queue import Connection, Ticket
+from headrace.engine.membership import Membership
+from headrace.engine.outage import AbandonedError, unanswered
+from headrace.engine.queries import ask
+
+TASK: Final = "headrace.ticket"
+STRAY_CHECK_SECONDS: Final = 30.0
+LONGEST_DELAY_SECONDS: Final = 60
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[Ticket, "EntryClaim"], Awaitable[None]]
+
+
+class EntryClaim:
+    """
+    The claim on one entry of the engine's table.
+    """
+
+    def __init__(self, membership: Membership, job: jobs.Job) -> None:
+        self._membership = membership
+        self._entry_id = job.id
+        self.worker_id = membership.worker_id
+
+    @property
+    def lost(self) -> bool:
+        return self._membership.lost
+
+    async def settle(self, connection: Connection) -> None:
+        rows = await ask(connection, "finish", entry_id=self._entry_id, worker_id=self.worker_id)
+        if self.lost or not rows:
+            raise FencedError(
+                "Another worker was given this work.",
+                "Write nothing more and end its child processes.",
+                worker_id=self.worker_id,
+            )
+
+
+class ComeBack(retry.BaseRetryStrategy):
+    """
+    A ticket whose handler did not return comes back: at once if the handler was cancelled, else after 1 s, doubled up to 60 s.
+    """
+
+    def get_retry_decision(self, *, exception: BaseException, job: jobs.Job) -> retry.RetryDecision:
+        if isinstance(exception, asyncio.CancelledError):
+            return retry.RetryDecision()
+        return retry.RetryDecision(retry_in={"seconds": min(LONGEST_DELAY_SECONDS, 2 ** min(job.attempts, 10))})
+
+
+class TicketManager(manager.JobManager):
+    """
+    The engine's table as seen by one member: fenced by its worker id, and patient.
+    """
+
+    def __init__(
+        self,
+        connector: procrastinate.PsycopgConnector,
+        pool: AsyncConnectionPool[Any],
+        membership: Membership,
+        stop: asyncio.Event,
+    ) -> None:
+        super().__init__(connector)
+        self._pool = pool
+        self._membership = membership
+        self._stop = stop
+        self._held: set[int] = set()
+        self._strays_possible = False
+        self._strays_checked_at = asyncio.get_running_loop().time()
+        self.announcements = 0
+
+    async def prune_stalled_workers(self, seconds_since_heartbeat: float) -> list[int]:
+        return []  # the reaper's work, together with the tickets
+
+    async def register_worker(self) -> int:
+        return await self._membership.join()
+
+    async def unregister_worker(self, worker_id: int) -> None:
+        await self._membership.leave()
+
+    async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> jobs.Job | None:
+        """
+        Claim the next ticket, or none if there is none now; then the caller waits for an announcement or the poll.
+        """
+        while not self._done_fetching():
+            heard = self.announcements
+            try:
+                job = await self._membership.outage.ride(
+                    lambda: self._fetch_once(queues, worker_id), unless=self._done_fetching
+                )
+            except exceptions.UniqueViolation:  # another worker took the lane between our look and our claim
+                await asyncio.sleep(0)
+                continue
+            except AbandonedError:
+                return None
+            if job is not None or heard == self.announcements:
+                return job
+        return None
+
+    async def finish_job(self, job: jobs.Job, status: jobs.Status, delete_job: bool) -> None:
+        if status is jobs.Status.SUCCEEDED:
+            await self._let_go(job, "finish")
+        else:  # nothing that a handler of ours can bring about; a ticket is never thrown away
+            await self._let_go(job, "hand_back", delay_seconds=LONGEST_DELAY_SECONDS)
+
+    async def retry_job(
+        self,
+        job: jobs.Job,
+        retry_at: datetime | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        lock: str | None = None,
+    ) -> None:
+        delay_seconds = (retry_at - datetime.now(UTC)).total_seconds() if retry_at else 0.0
+        await self._let_go(job, "hand_back", delay_seconds=max(0.0, delay_seconds))
+
+    def _done_fetching(self) -> bool:
+        return self._membership.lost or self._stop.is_set()
+
+    async def _fetch_once(self, queues: Iterable[str] | None, worker_id: int) -> jobs.Job | None:
+        await self._return_strays(worker_id)
+        try:
+            job = await super().fetch_job(queues=queues, worker_id=worker_id)
+        except exceptions.ConnectorException as error:
+            if isinstance(error.__cause__, errors.ForeignKeyViolation):
+                self._membership.gone(f"Worker {worker_id} was taken for dead.")
+            self._strays_possible = unanswered(error)
+            raise
+        except (asyncio.CancelledError, OSError):
+            self._strays_possible = True
+            raise
+        if job is not None and job.id is not None:
+            self._held.add(job.id)
+        return job
+
+    async def _return_strays(self, worker_id: int) -> None:
+        """
+        Put back what this member fetched without hearing of it. Right only here, where no other fetch is under way.
+        """
+        now = asyncio.get_running_loop().time()
+        if not self._strays_possible and now - self._strays_checked_at < STRAY_CHECK_SECONDS:
+            return
+        async with self._pool.connection() as connection:
+            rows = await ask(connection, "return_strays", worker_id=worker_id, held=list(self._held))
+        self._strays_possible, self._strays_checked_at = False, now
+        if rows:
+            log.warning("Put back %d tickets whose fetch was interrupted.", len(rows))
+
+    async def _let_go(self, job: jobs.Job, statement: str, **values: Any) -> None:
+        membership = self._membership
+        if job.id is None or membership.lost:
+            return
+        try:
+            await membership.ride(
+                statement, unless=lambda: membership.lost, entry_id=job.id, worker_id=membership.worker_id, **values
+            )
+        except AbandonedError:
+            return
+        # No row is as good: the handler settled it in its own transaction, or a lost answer hid that it is done, or others hold it.
+        self._held.discard(job.id)
+
+
+class TicketWorker(worker.Worker):
+    """
+    The engine's fetch loop and slots, without its own heartbeat, listener, periodic and abort tasks.
+    """
+
+    def __init__(self, app: procrastinate.App, *, stop: asyncio.Event, membership: Membership, **options: Any) -> None:
+        super().__init__(
+            app, wait=True, listen_notify=False, delete_jobs="always", install_signal_handlers=False, **options
+        )
+        self._stop_asked = stop
+        self._membership = membership
+        membership.on_announcement = self._announced
+        membership.on_cancel = self._cancel_handlers
+
+    def _start_side_tasks(self) -> list[asyncio.Task[Any]]:
+        return [asyncio.create_task(self._obey(), name="headrace-stop")]
+
+    async def _obey(self) -> None:
+        await self._stop_asked.wait()
+        self._stop_event.set()
+
+    async def _shutdown(self, side_tasks: list[asyncio.Task[Any]]) -> None:
+        if not self._membership.lost:
+            await self._membership.drain()
+        await super()._shutdown(side_tasks)
+
+    def _announced(self) -> None:
+        if isinstance(self.app.job_manager, TicketManager):
+            self.app.job_manager.announcements += 1
+        self._new_job_event.set()
+
+    def _cancel_handlers(self) -> None:
+        self._stop_event.set()
+        for task in list(self._running_jobs):
+            task.cancel()

@@ -1,0 +1,211 @@
+"""
+The queue port on Procrastinate, hardened.
+
+`ProcrastinateQueue` is the one door: admission puts and revokes through it, every node's worker runs `work`, every node's rescuer calls
+`reap`. See `headrace.core.queue` for what it promises, `hardening` for how the engine is held to that, `liveness` for the times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import procrastinate
+from procrastinate import jobs, manager, schema
+from procrastinate.job_context import JobContext
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool
+
+from headrace.core.errors import StoreUnavailableError
+from headrace.core.queue import Connection, Ticket
+from headrace.engine.hardening import TASK, ComeBack, EntryClaim, Handler, TicketManager, TicketWorker
+from headrace.engine.liveness import Liveness
+from headrace.engine.membership import Membership
+from headrace.engine.outage import AbandonedError, unanswered
+from headrace.engine.queries import ask
+from headrace.store.migrations.upgrade import read_sql
+
+QUEUE_NAME: Final = "jobs"
+
+log = logging.getLogger(__name__)
+
+
+def schema_sql() -> str:
+    """
+    Give the DDL of the engine as its package ships it, then ours on top; for an empty database, once.
+
+    Many statements with literal percent signs: execute it without parameters. Under SQLAlchemy that is
+    `exec_driver_sql(schema_sql(), execution_options={"no_parameters": True})`.
+    """
+    return f"{schema.SchemaManager.get_schema()}\n{read_sql('0001_queue')}"
+
+
+def open_pool(conninfo: str, *, max_size: int = 4) -> AsyncConnectionPool[Any]:
+    """
+    Make the pool that suits the engine; the caller opens and closes it.
+
+    Each of the engine's statements is a transaction of its own, so autocommit saves two round trips of three. A dead connection is found by
+    use, and the use repeated. Giving up a reconnect early keeps the pauses between tries short after a long outage. A session that dies in
+    the middle of a transaction (a stopped machine) frees its row locks before the others need them.
+    """
+    return AsyncConnectionPool(
+        conninfo,
+        min_size=1,
+        max_size=max_size,
+        reconnect_timeout=2.0,
+        kwargs={"autocommit": True, "application_name": "headrace-engine"},
+        open=False,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """
+    How one worker takes part.
+
+    Args:
+        name: of the machine or process, for people.
+        slots: tickets in hand at once.
+        on_lost: ends all children of this process, at once, without the event loop or the database. Called from another thread when
+            this node may no longer act, with a sentence that says why; bears being called twice.
+        poll_seconds: looks without an announcement this often, should one have gone astray.
+        grace_seconds: when asked to stop, how long running handlers may go on before they are cancelled.
+    """
+
+    name: str
+    slots: int
+    on_lost: Callable[[str], None]
+    liveness: Liveness = field(default_factory=Liveness)
+    poll_seconds: float = 2.0
+    grace_seconds: float = 30.0
+
+
+class ProcrastinateQueue:
+    """
+    Implements `headrace.core.queue.Queue`, and the worker's side of it.
+
+    Args:
+        pool: the worker's and reaper's connections (`open_pool`); `put`, `revoke` and `free_slots` use their caller's and need none.
+        queue_name: tickets of one name are for workers of that name only.
+    """
+
+    def __init__(self, pool: AsyncConnectionPool[Any], *, queue_name: str = QUEUE_NAME) -> None:
+        self._pool = pool
+        self._queue_name = queue_name
+        self._connector = procrastinate.PsycopgConnector()
+        self._manager = manager.JobManager(self._connector)
+        self._membership: Membership | None = None
+
+    @property
+    def worker_id(self) -> int | None:
+        """
+        The id under which `work` is a member now.
+        """
+        return self._membership.worker_id if self._membership is not None and self._membership.joined else None
+
+    async def put(self, connection: Connection, tickets: Sequence[Ticket]) -> None:
+        if tickets:
+            entries = [self._entry(ticket) for ticket in tickets]
+            await self._manager.batch_defer_jobs_async(jobs=entries, connection=connection)
+
+    async def revoke(self, connection: Connection, job_id: str) -> list[Ticket]:
+        rows = await ask(connection, "revoke", job_id=job_id, queue_name=self._queue_name)
+        return [_ticket(row) for row in rows]
+
+    async def free_slots(self, connection: Connection) -> int:
+        rows = await ask(connection, "free_slots", queue_name=self._queue_name)
+        return int(rows[0][0])
+
+    async def reap(self, ttl_seconds: float, connection: Connection | None = None) -> list[Ticket]:
+        """
+        Strike off the members that were silent for *ttl_seconds*, put their tickets back, and return those.
+
+        Every node calls this about once per heartbeat, all with the same ttl; of several at once one acts. With *connection* it acts in
+        the caller's transaction. The tickets come again unchanged, token included: see `Ticket`.
+
+        Raises:
+            StoreUnavailableError: nothing was done; safe to call again.
+        """
+        values = {"worker_id": None, "ttl_seconds": ttl_seconds}
+        try:
+            if connection is not None:
+                return [_ticket(row) for row in await ask(connection, "reap", **values)]
+            async with self._pool.connection() as own:
+                return [_ticket(row) for row in await ask(own, "reap", **values)]
+        except Exception as error:
+            if not unanswered(error):
+                raise
+            raise StoreUnavailableError("The database did not answer.", "Try again in a moment.") from error
+
+    async def work(self, handler: Handler, *, node: Node, stop: asyncio.Event) -> None:
+        """
+        Hand tickets to *handler*, up to `node.slots` at once, until *stop* is set and the last handler has ended.
+
+        Joins as soon as the database answers and rides out its outages; a membership that was lost on the way is followed by a new one, with
+        a new id. What the handler does decides over its ticket: returning takes it off the queue; raising brings it back
+        after a pause (it is logged here, and never given up); being cancelled brings it back at once.
+
+        On *stop* nothing new is fetched; handlers still running after `node.grace_seconds` are cancelled, and are expected to end. The
+        process ends by itself (exit code 70) when this worker was taken for dead, or cannot end its work in time after losing contact.
+        """
+        await self._connector.open_async(self._pool)
+        while not stop.is_set():
+            membership = Membership(
+                self._pool,
+                node=node.name,
+                slots=node.slots,
+                channel=f"procrastinate_queue_v1#{self._queue_name}",
+                liveness=node.liveness,
+                abandoned=stop.is_set,
+                on_lost=node.on_lost,
+            )
+            self._membership = membership
+            try:
+                await self._worker(handler, membership, node, stop).run()  # type: ignore[no-untyped-call]  # the engine's signature says nothing
+            except AbandonedError:
+                return
+            finally:
+                self._membership = None
+
+    def _worker(self, handler: Handler, membership: Membership, node: Node, stop: asyncio.Event) -> TicketWorker:
+        app = procrastinate.App(connector=self._connector)
+        app.job_manager = TicketManager(self._connector, self._pool, membership, stop)
+
+        async def run(context: JobContext, *, job_id: str, token: int, step: int | None) -> None:
+            job = context.job
+            ticket = Ticket(job_id=job_id, token=token, lane=job.lock, priority=job.priority, step=step)
+            try:
+                await handler(ticket, EntryClaim(membership, job))
+            except Exception:
+                log.exception("The handler of job %s failed; its ticket comes back.", job_id)
+                raise
+
+        app.task(name=TASK, queue=self._queue_name, retry=ComeBack(), pass_context=True)(run)
+        return TicketWorker(
+            app,
+            stop=stop,
+            membership=membership,
+            queues=[self._queue_name],
+            name=node.name,
+            concurrency=node.slots,
+            fetch_job_polling_interval=node.poll_seconds,
+            shutdown_graceful_timeout=node.grace_seconds,
+        )
+
+    def _entry(self, ticket: Ticket) -> jobs.Job:
+        return jobs.Job(
+            queue=self._queue_name,
+            lock=ticket.lane,
+            queueing_lock=None,
+            task_name=TASK,
+            priority=ticket.priority,
+            task_kwargs={"job_id": ticket.job_id, "token": ticket.token, "step": ticket.step},
+        )
+
+
+def _ticket(row: TupleRow) -> Ticket:
+    job_id, token, lane, priority, step = row
+    return Ticket(job_id=job_id, token=token, lane=lane, priority=priority, step=step)
