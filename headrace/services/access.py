@@ -26,9 +26,7 @@ class Access:
         new_id: makes a UUID.
     """
 
-    def __init__(
-        self, workspaces: Workspaces, *, monotonic: Callable[[], float], new_id: Callable[[], UUID]
-    ) -> None:
+    def __init__(self, workspaces: Workspaces, *, monotonic: Callable[[], float], new_id: Callable[[], UUID]) -> None:
         self._workspaces = workspaces
         self._monotonic = monotonic
         self._new_id = new_id
@@ -82,9 +80,7 @@ class Access:
         """
         Let *key* in if it is not known yet; tells whether it was new.
         """
-        return await self._workspaces.add_key(
-            self._new_id(), workspace_id=workspace_id, name=name, role=role, key=key
-        )
+        return await self._workspaces.add_key(self._new_id(), workspace_id=workspace_id, name=name, role=role, key=key)
 
     async def make_key(self, *, name: str, role: str, workspace_id: UUID | None = None) -> str:
         """

@@ -97,10 +97,12 @@ class DatabaseFolder:
 
     def socket_dir(self) -> Path:
         """
-        The folder of the socket, made if needed: `socket/`, or behind it a short one in `/tmp` if its path is too long for a socket.
+        The folder of the socket, made if needed: `socket/`, or behind it one in `/tmp` if its path cannot be a socket's.
         """
         here = self.path / "socket"
-        if len(os.fsencode(here / SOCKET_NAME)) <= SOCKET_PATH_BYTES:
+        if len(os.fsencode(here / SOCKET_NAME)) <= SOCKET_PATH_BYTES and "," not in str(
+            here
+        ):  # libpq splits hosts at commas
             return self.own(here)
         if not self._is_ours(here):  # never there, or swept from /tmp
             here.unlink(missing_ok=True)

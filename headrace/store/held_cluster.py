@@ -91,7 +91,7 @@ class HeldCluster:
         """
         Start the server, which is not ready yet. What it says before its log is open goes to `start.log`.
         """
-        folders = {"unix_socket_directories": _as_list_item(socket_dir), "log_directory": str(self.folder.log_dir)}
+        folders = {"unix_socket_directories": str(socket_dir), "log_directory": str(self.folder.log_dir)}
         options = [f"{name}={value}" for name, value in {**settings, **folders}.items()]
         with self.folder.start_log.open("wb") as said:
             quiet = asyncio.subprocess.DEVNULL
@@ -131,7 +131,3 @@ def _environment() -> dict[str, str]:
 
 def _flags(options: list[str]) -> list[str]:
     return [word for option in options for word in ("-c", option)]
-
-
-def _as_list_item(path: Path) -> str:
-    return '"' + str(path).replace('"', '""') + '"'

@@ -101,18 +101,19 @@ async def submit(
     return Submitted(seq=row["seq"], ready=row["ready"], created_at=row["created_at"], event_id=row["event_id"])
 
 
-async def admit_next(connection: Connection, *, node_ttl_seconds: float) -> list[Admission]:
+async def lock_admission(connection: Connection) -> None:
     """
-    Admit as many waiting jobs as the live workers have free slots.
-
-    Order: fair between tenants, then priority, then submission. Serialised over all nodes until the transaction ends, so
-    call it last. Returns fewer than the free slots, or none, when fewer can go.
+    Be the only one who admits, over all nodes, until the transaction ends; so call it last.
     """
     await connection.execute("select pg_advisory_xact_lock(hashtextextended('headrace.admission', 0))")
-    row = await (await connection.execute(statement("free_slots"), {"node_ttl_seconds": node_ttl_seconds})).fetchone()
-    free_slots = row["free_slots"] if row else 0
-    if not free_slots:
-        return []
+
+
+async def admit_next(connection: Connection, *, free_slots: int) -> list[Admission]:
+    """
+    Admit at most *free_slots* waiting jobs; call with `lock_admission` held.
+
+    Order: fair between tenants, then priority, then submission. Returns fewer, or none, when fewer can go.
+    """
     rows = await (await connection.execute(statement("admit_next"), {"free_slots": free_slots})).fetchall()
     return [Admission(row["id"], row["attempt"], row["key"], row["priority"]) for row in rows]
 

@@ -4,8 +4,8 @@ Run the migrations: one at a time over all nodes, each in its transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import resources
+from typing import Any
 
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -41,7 +41,7 @@ def _run(connection: Connection) -> None:
     scripts = ScriptDirectory.from_config(config)
     known = {revision.revision for revision in scripts.walk_revisions()}
 
-    def revisions(current: object, _context: MigrationContext) -> list[Callable[..., None]]:
+    def revisions(current: Any, _context: MigrationContext) -> Any:
         for revision in current if isinstance(current, tuple) else (current,):
             if revision and revision not in known:
                 raise FatalError(

@@ -1,0 +1,77 @@
+"""
+Letting waiting jobs through to the engine.
+
+Whoever submits or finishes wakes the admission of its own process; a tick in every node makes up for one that died in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from headrace.core.errors import RetriableError
+from headrace.core.queue import Queue, Ticket
+from headrace.store import jobs
+from headrace.store.database import Connection, Database
+
+log = structlog.get_logger(__name__)
+
+
+class Admission:
+    """
+    Admits in a transaction of its own (`run`), or in that of a finishing job (`admit`).
+    """
+
+    def __init__(self, database: Database, queue: Queue) -> None:
+        self._database = database
+        self._queue = queue
+        self._wanted = asyncio.Event()
+
+    def wake(self) -> None:
+        """
+        Say that something may be let through now; many calls cost one transaction.
+        """
+        self._wanted.set()
+
+    async def admit(self, connection: Connection) -> int:
+        """
+        Admit as many waiting jobs as there are free slots, in the caller's transaction; gives their number.
+
+        Serialised over all nodes until that transaction ends, so call it last.
+        """
+        await jobs.lock_admission(connection)
+        free_slots = await self._queue.free_slots(connection)
+        if free_slots <= 0:
+            return 0
+        admitted = await jobs.admit_next(connection, free_slots=free_slots)
+        if admitted:
+            await self._queue.put(
+                connection, [Ticket(str(job.job_id), job.attempt, job.key, job.priority) for job in admitted]
+            )
+        return len(admitted)
+
+    async def tick(self) -> None:
+        """
+        Let jobs through whose pause is over, and whatever was overlooked.
+        """
+        async with self._database.transaction() as connection:
+            await jobs.wake_scheduled(connection)
+            await self.admit(connection)
+
+    async def run(self, *, every_seconds: float = 1.0) -> None:
+        """
+        Admit when woken, and at least every *every_seconds*, until cancelled.
+        """
+        while True:
+            try:
+                async with asyncio.timeout(every_seconds):
+                    await self._wanted.wait()
+            except TimeoutError:
+                pass
+            self._wanted.clear()
+            try:
+                await self.tick()
+            except RetriableError as error:
+                log.warning("admission waits for the database", reason=error.reason)
+                await asyncio.sleep(every_seconds)

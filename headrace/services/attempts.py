@@ -1,0 +1,225 @@
+"""
+What a worker writes while it runs a job, each write under its fencing token.
+
+A step's end, its event and the deliveries that tell it are one transaction; so are a job's end, its bookmarks, the freed key and
+the admission of whatever may run next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from headrace.core import queue
+from headrace.core.errors import FencedError
+from headrace.core.job import Job
+from headrace.core.outcome import Cancelled, Failed, Outcome, Settlement, Succeeded
+from headrace.core.plan import AnyStep, ConfigRef, Discover, Export, Pipe, Plan, Sync
+from headrace.core.state import JobState, StepState
+from headrace.services.admission import Admission
+from headrace.services.announcements import Announcements
+from headrace.store import jobs
+from headrace.store.connections import Connections, Linked
+from headrace.store.database import Connection, Database
+from headrace.store.jobs import Claim, Standing
+from headrace.store.sealing import Sealer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """
+    Everything one attempt needs to know; secrets are open in it, so it is never logged.
+
+    Attributes:
+        sealed: inputs that came with the request, by the names the plan refers to.
+        connections: by the ids the plan refers to.
+    """
+
+    claim: Claim
+    job: Job
+    plan: Plan
+    sealed: Mapping[str, Any]
+    connections: Mapping[str, Linked]
+
+    def settings(self, ref: ConfigRef, defaults: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        Give a connector's settings: defaults < connection < sealed overrides < what the dialect adds.
+        """
+        stored = self.connections[ref.connection].config if ref.connection else {}
+        overrides = self.sealed.get(ref.overrides, {}) if ref.overrides else {}
+        return {**defaults, **stored, **overrides, **ref.extra}
+
+
+@dataclass(frozen=True, slots=True)
+class NewBookmark:
+    """How far a source has been read; saved only with the success of the whole job."""
+
+    connection_id: UUID
+    state: dict[str, Any]
+
+
+class Attempts:
+    """
+    The engine's door to the store. Every method may raise `StoreUnavailableError`; nothing was written then.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        sealer: Sealer,
+        connections: Connections,
+        announcements: Announcements,
+        admission: Admission,
+    ) -> None:
+        self._database = database
+        self._sealer = sealer
+        self._connections = connections
+        self._announcements = announcements
+        self._admission = admission
+
+    async def claim(self, job_id: UUID, *, node_id: UUID, node_name: str) -> Work | None:
+        """
+        Take a job for one attempt; None when it has ended or waits again.
+        """
+        async with self._database.transaction() as connection:
+            claim = await jobs.claim(connection, job_id, node_id=node_id, node_name=node_name)
+            if claim is None:
+                return None
+            job = await jobs.read(connection, job_id)
+            plan, sealed = await jobs.plan_of(connection, job_id)
+        assert job is not None  # noqa: S101 - it was claimed in the same transaction
+        inputs = self._sealer.open(sealed, f"job:{job_id}") if sealed is not None else {}
+        return Work(claim=claim, job=job, plan=plan, sealed=inputs, connections=await self._linked(plan))
+
+    async def read(self, claim: Claim) -> Job:
+        """
+        Read the job as it stands.
+        """
+        async with self._database.connection() as connection:
+            job = await jobs.read(connection, claim.job_id)
+        if job is None:
+            raise FencedError("The job was deleted while it ran.")
+        return job
+
+    async def start_step(self, work: Work, ordinal: int) -> None:
+        """
+        Raises:
+            FencedError: somebody else owns the attempt.
+        """
+        async with self._database.transaction() as connection:
+            event_id = await jobs.start_step(connection, work.claim, ordinal)
+            await self._tell(connection, work, event_id)
+
+    async def report_step(self, work: Work, ordinal: int, output: dict[str, Any]) -> Standing:
+        """
+        Leave progress on a running step; learn whether somebody asked for an end.
+        """
+        async with self._database.connection() as connection:
+            return await jobs.report_step(connection, work.claim, ordinal, output)
+
+    async def standing(self, claim: Claim) -> Standing:
+        async with self._database.connection() as connection:
+            return await jobs.standing(connection, claim)
+
+    async def finish_step(self, work: Work, ordinal: int, outcome: Succeeded | Failed | Cancelled) -> None:
+        """
+        Raises:
+            FencedError: somebody else owns the attempt.
+        """
+        state = {Succeeded: StepState.COMPLETED, Failed: StepState.FAILED, Cancelled: StepState.CANCELLED}[
+            type(outcome)
+        ]
+        cause = None if isinstance(outcome, Succeeded) else outcome.cause
+        async with self._database.transaction() as connection:
+            event_id = await jobs.finish_step(
+                connection, work.claim, ordinal, state, output=outcome.output, cause=cause
+            )
+            await self._tell(connection, work, event_id)
+
+    async def settle(
+        self,
+        work: Work,
+        outcome: Outcome,
+        settlement: Settlement,
+        *,
+        ticket: queue.Claim,
+        bookmarks: Sequence[NewBookmark] = (),
+    ) -> None:
+        """
+        End the attempt: the job's state, its bookmarks, its ticket, its key and the next admission in one commit.
+
+        Raises:
+            FencedError: somebody else owns the attempt.
+        """
+        cause = outcome.cause if isinstance(outcome, (Failed, Cancelled)) else None
+        async with self._database.transaction() as connection:
+            event_id = await jobs.settle_job(
+                connection,
+                work.claim,
+                settlement.state,
+                cause=cause,
+                due_at=settlement.due_at,
+                finished_at=settlement.finished_at,
+            )
+            if settlement.state is JobState.COMPLETED:
+                for bookmark in bookmarks:
+                    await self._connections.save_bookmark(
+                        connection, bookmark.connection_id, bookmark.state, job_id=work.job.id
+                    )
+            await self._tell(connection, work, event_id)
+            await ticket.settle(connection)
+            await self._admission.admit(connection)
+
+    async def save_config(self, work: Work, connection_id: UUID, changed: Mapping[str, Any]) -> None:
+        """
+        Keep settings that a connector has rewritten, such as a rotated token; also when the job fails.
+        """
+        async with self._database.transaction() as connection:
+            await self._fence(connection, work.claim)
+            linked = await self._connections.read(connection_id)
+            if linked is not None:
+                await self._connections.save_config(connection, connection_id, {**linked.config, **changed})
+
+    async def save_catalog(self, work: Work, connection_id: UUID, catalog: Mapping[str, Any]) -> None:
+        async with self._database.transaction() as connection:
+            await self._fence(connection, work.claim)
+            await self._connections.save_catalog(connection, connection_id, catalog)
+
+    async def forget_bookmark(self, work: Work, connection_id: UUID) -> None:
+        """
+        Clear how far a source has been read, for good.
+        """
+        async with self._database.transaction() as connection:
+            await self._fence(connection, work.claim)
+            await self._connections.save_bookmark(connection, connection_id, None, job_id=work.job.id)
+
+    async def _linked(self, plan: Plan) -> dict[str, Linked]:
+        found: dict[str, Linked] = {}
+        for connection_id in {ref.connection for step in plan.steps for ref in _refs(step) if ref.connection}:
+            linked = await self._connections.read(UUID(connection_id))
+            if linked is not None:
+                found[connection_id] = linked
+        return found
+
+    async def _tell(self, connection: Connection, work: Work, event_id: int | None) -> None:
+        if event_id is None:
+            raise FencedError("Another worker owns this job now.", job=str(work.job.id), token=work.claim.token)
+        await self._announcements.announce(connection, work.job.id, work.job.workspace_id, event_id)
+
+    async def _fence(self, connection: Connection, claim: Claim) -> None:
+        if (await jobs.standing(connection, claim)).fenced:
+            raise FencedError("Another worker owns this job now.", job=str(claim.job_id), token=claim.token)
+
+
+def _refs(step: AnyStep) -> list[ConfigRef]:
+    match step:
+        case Discover(config=config) | Sync(config=config):
+            return [config]
+        case Export(targets=targets):
+            return [target.config for target in targets]
+        case Pipe(tap_config=tap, target_config=target):
+            return [tap, target]
+        case _:
+            return []

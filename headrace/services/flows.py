@@ -1,0 +1,200 @@
+"""
+Flows: what the project folder defines, and what each tenant has linked.
+
+The definitions in force are the last good ones: a file with a mistake changes nothing but the list of problems.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from headrace.core.definitions import FlowDef, LinkDef, Project, ScriptDef, WorkspaceDef
+from headrace.core.errors import DefinitionError, NotFoundError
+from headrace.core.plan import ConnectorSpec
+from headrace.services.announcements import seal_webhooks
+from headrace.store import project as project_folder
+from headrace.store.connections import Connections, Linked, Role
+from headrace.store.database import Database
+from headrace.store.files import FileStore
+from headrace.store.sealing import Sealer
+from headrace.store.workspaces import Workspace, Workspaces
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowOfTenant:
+    """
+    All that a dialect needs to make a plan.
+
+    Attributes:
+        connectors: every connector of the project, by name.
+        links: what the tenant has linked in the flow, oldest first.
+        script: digest of the flow's stored script folder; None when it has none.
+        variables: the workspace's own environment variables.
+    """
+
+    workspace: Workspace
+    flow: FlowDef
+    tenant: str
+    connectors: Mapping[str, ConnectorSpec]
+    links: tuple[Linked, ...]
+    script: str | None
+    variables: Mapping[str, str]
+
+
+class Flows:
+    """
+    Args:
+        folder: the project folder; None for a server without one.
+        home: the server's data folder, for the placeholder `${home}`.
+        new_id: makes a UUID.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        sealer: Sealer,
+        workspaces: Workspaces,
+        connections: Connections,
+        files: FileStore,
+        *,
+        folder: Path | None,
+        home: Path,
+        environ: Mapping[str, str],
+        new_id: Callable[[], UUID],
+    ) -> None:
+        self._database = database
+        self._sealer = sealer
+        self._workspaces = workspaces
+        self._connections = connections
+        self._files = files
+        self._folder = folder
+        self._home = home
+        self._environ = environ
+        self._new_id = new_id
+        self._fingerprint = ""
+        self.project = Project(folder=folder or Path())
+        self.problems: tuple[DefinitionError, ...] = ()
+        self._flows: dict[tuple[str, str], FlowDef] = {}
+        self._scripts: dict[tuple[str, str], str] = {}
+
+    async def of_tenant(self, workspace: Workspace, flow_id: str, tenant: str) -> FlowOfTenant:
+        """
+        Raises:
+            NotFoundError: there is no such flow, or the tenant has linked nothing in it.
+        """
+        flow = self.flow(workspace, flow_id)
+        links = await self._connections.of_tenant(workspace.id, tenant, flow_id)
+        return FlowOfTenant(
+            workspace=workspace,
+            flow=flow,
+            tenant=tenant,
+            connectors={connector.name: connector for connector in self.project.connectors},
+            links=tuple(links),
+            script=self._scripts.get((workspace.name, flow_id)),
+            variables=workspace.definition.get("environment", {}),
+        )
+
+    def flow(self, workspace: Workspace, flow_id: str) -> FlowDef:
+        """
+        Raises:
+            NotFoundError: the workspace has no such flow.
+        """
+        flow = self._flows.get((workspace.name, flow_id))
+        if flow is None:
+            known = sorted(flow for name, flow in self._flows if name == workspace.name)
+            raise NotFoundError(
+                f"There is no flow {flow_id!r} in {workspace.name!r}.",
+                f"Known flows: {', '.join(known) or 'none'}.",
+                flow=flow_id,
+            )
+        return flow
+
+    def all(self) -> list[FlowDef]:
+        return list(self._flows.values())
+
+    async def reload(self, *, force: bool = False) -> bool:
+        """
+        Read the project folder again if it has changed; tells whether it had.
+        """
+        if self._folder is None:
+            return False
+        fingerprint = await asyncio.to_thread(project_folder.fingerprint, self._folder)
+        if fingerprint == self._fingerprint and not force:
+            return False
+        result = await asyncio.to_thread(project_folder.load_project, self._folder, self._environ, home=self._home)
+        self.problems = tuple(result.problems)
+        for problem in self.problems:
+            log.error("definition refused", reason=problem.reason, instruction=problem.instruction, **problem.facts)
+        await self._put_in_force(result.project)
+        self._fingerprint = fingerprint
+        return True
+
+    async def _put_in_force(self, project: Project) -> None:
+        workspaces = {workspace.name: await self._declare(workspace) for workspace in project.workspaces}
+        scripts: dict[tuple[str, str], str] = {}
+        for flow in project.flows:
+            if flow.script is not None:
+                scripts[flow.workspace, flow.id] = await self._keep_script(flow.script)
+            await self._declare_links(workspaces[flow.workspace], flow)
+        broken = {
+            (problem.facts.get("workspace"), problem.facts.get("flow"))
+            for problem in self.problems
+            if "flow" in problem.facts
+        }
+        kept = {key: flow for key, flow in self._flows.items() if key[1] in {flow_id for _, flow_id in broken}}
+        self.project = project
+        self._scripts = {key: self._scripts[key] for key in kept if key in self._scripts} | scripts
+        self._flows = kept | {(flow.workspace, flow.id): flow for flow in project.flows}
+
+    async def _declare(self, workspace: WorkspaceDef) -> Workspace:
+        webhooks = seal_webhooks([asdict(hook) for hook in workspace.webhooks], self._sealer, workspace.name)
+        return await self._workspaces.declare(
+            self._new_id(),
+            workspace.name,
+            {"environment": workspace.environment, "webhooks": webhooks, "settings": workspace.settings},
+        )
+
+    async def _declare_links(self, workspace: Workspace, flow: FlowDef) -> None:
+        async with self._database.transaction() as connection:
+            for tenant in flow.tenants:
+                declared: list[tuple[Role, LinkDef]] = [("source", link) for link in tenant.sources]
+                declared += [("target", link) for link in tenant.targets]
+                for role, link in declared:
+                    await self._connections.declare(
+                        connection,
+                        self._new_id(),
+                        workspace_id=workspace.id,
+                        flow_id=flow.id,
+                        tenant=tenant.tenant,
+                        role=role,
+                        connector=link.connector,
+                        config=link.config,
+                        digest=_digest(link),
+                        catalog=link.catalog,
+                        field_map=link.field_map,
+                    )
+
+    async def _keep_script(self, script: ScriptDef) -> str:
+        """
+        Store a flow's script folder under its digest, once, so that a running job is not touched by an edit.
+        """
+        digest, files = await asyncio.to_thread(project_folder.read_script, script)
+        if await self._files.get(f"scripts/{digest}/.complete") is None:
+            for path, data in files.items():
+                await self._files.put(f"scripts/{digest}/files/{path}", data)
+            await self._files.put(f"scripts/{digest}/.complete", b"")
+        return digest
+
+
+def _digest(link: LinkDef) -> str:
+    return hashlib.sha256(msgspec.json.encode(link, order="deterministic")).hexdigest()

@@ -1,0 +1,217 @@
+"""
+Submitting, showing and cancelling jobs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import msgspec
+
+from headrace.core.errors import ActiveJobError, ConflictError, FinalStateError, NotFoundError
+from headrace.core.event import Event
+from headrace.core.job import Job, NewJob
+from headrace.core.outcome import Blame, Cause
+from headrace.core.plan import Plan
+from headrace.core.queue import Queue
+from headrace.core.state import JobState
+from headrace.services.admission import Admission
+from headrace.services.announcements import Announcements
+from headrace.store import jobs
+from headrace.store.database import Connection, Database
+from headrace.store.logs import LogEntry, Logs
+from headrace.store.sealing import Sealer
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """
+    What became of a submit.
+
+    Attributes:
+        queued: another job of the key has to end first.
+        repeated: the idempotency key was known; *job* is the one it made.
+    """
+
+    job: Job
+    queued: bool = False
+    repeated: bool = False
+
+
+class Jobs:
+    """
+    What may be asked about jobs; whoever calls has checked the actor's scope.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        sealer: Sealer,
+        queue: Queue,
+        admission: Admission,
+        announcements: Announcements,
+        logs: Logs,
+    ) -> None:
+        self._database = database
+        self._sealer = sealer
+        self._queue = queue
+        self._admission = admission
+        self._announcements = announcements
+        self._logs = logs
+
+    async def submit(self, new: NewJob, plan: Plan) -> Submission:
+        """
+        Write a job to the history and let it through as soon as its key and a slot are free.
+
+        When this returns, the job, its plan and its first event are committed.
+
+        Raises:
+            ActiveJobError: its key is taken and its plan says `reject`.
+            ConflictError: the idempotency key was used with another request.
+            StoreUnavailableError: nothing was written.
+        """
+        digest = hashlib.sha256(msgspec.json.encode((plan, new.sealed), order="deterministic")).digest()
+        try:
+            async with self._database.transaction() as connection:
+                written = await jobs.submit(
+                    connection,
+                    new,
+                    plan,
+                    sealed=self._seal(new),
+                    idempotency_digest=digest if new.idempotency_key else None,
+                )
+                if written is None:
+                    raise ActiveJobError(
+                        "There is a job currently running",
+                        "Wait for it, or ask for the job to be queued.",
+                        key=plan.key,
+                    )
+                await self._announcements.announce(connection, new.id, new.workspace_id, written.event_id)
+        except jobs.DuplicateKeyError:
+            return await self._repeated(new, digest)
+        self._admission.wake()
+        return Submission(_as_submitted(new, plan, written), queued=not written.ready)
+
+    async def get(self, job_id: UUID, *, workspace_id: UUID | None) -> Job:
+        """
+        Raises:
+            NotFoundError: there is no such job in the workspace; None is every workspace.
+        """
+        async with self._database.connection() as connection:
+            job = await jobs.read(connection, job_id, workspace_id=workspace_id)
+        if job is None:
+            raise NotFoundError(f"There is no job {job_id}.", "List jobs with `headrace jobs`.")
+        return job
+
+    async def by_root(self, root: str, *, workspace_id: UUID) -> Job | None:
+        """
+        Find a job by its dialect's path.
+        """
+        async with self._database.connection() as connection:
+            return await jobs.read_by_root(connection, root, workspace_id=workspace_id)
+
+    async def history(
+        self,
+        workspace_id: UUID | None,
+        *,
+        definition: str | None = None,
+        tenant: str | None = None,
+        dialect: str | None = None,
+        states: Sequence[JobState] = (),
+        before_seq: int | None = None,
+        limit: int = 50,
+    ) -> list[Job]:
+        """
+        List jobs, newest first.
+        """
+        return await jobs.history(
+            self._database,
+            workspace_id,
+            definition=definition,
+            tenant=tenant,
+            dialect=dialect,
+            states=states,
+            before_seq=before_seq,
+            limit=limit,
+        )
+
+    async def events(self, job_id: UUID, *, after: int = 0) -> list[Event]:
+        async with self._database.connection() as connection:
+            return await jobs.events_of(connection, job_id, after=after)
+
+    async def logs(self, job_id: UUID, *, after: int = 0, limit: int = 1000) -> list[LogEntry]:
+        return await self._logs.read(job_id, after=after, limit=limit)
+
+    async def cancel(self, job_id: UUID, *, by: str, workspace_id: UUID | None) -> Job:
+        """
+        End a job: at once when no worker has begun it, else within its grace time.
+
+        Raises:
+            NotFoundError: there is no such job.
+            FinalStateError: it has ended.
+        """
+        cause = Cause(stage="", sentence=f"Cancelled by {by} before it started.", who=Blame.NOBODY)
+        async with self._database.transaction() as connection:
+            await self._cancel(connection, job_id, by, cause, workspace_id)
+        self._admission.wake()
+        return await self.get(job_id, workspace_id=workspace_id)
+
+    async def _cancel(
+        self, connection: Connection, job_id: UUID, by: str, cause: Cause, workspace_id: UUID | None
+    ) -> None:
+        job = await jobs.read(connection, job_id, workspace_id=workspace_id)
+        if job is None:
+            raise NotFoundError(f"There is no job {job_id}.", "List jobs with `headrace jobs`.")
+        if job.final:
+            raise FinalStateError(f"The job has ended ({job.state}).", state=str(job.state))
+        states = [JobState.WAITING, JobState.SCHEDULED, JobState.PAUSED]
+        if await self._queue.revoke(connection, str(job_id)):
+            states.append(JobState.ADMITTED)
+        event_id = await jobs.cancel_unstarted(connection, job_id, states, cause)
+        if event_id is not None:
+            await self._announcements.announce(connection, job_id, job.workspace_id, event_id)
+            return
+        await jobs.request_cancel(connection, job_id, by=by)
+
+    async def _repeated(self, new: NewJob, digest: bytes) -> Submission:
+        async with self._database.connection() as connection:
+            found = await jobs.read_by_idempotency_key(
+                connection, new.idempotency_key or "", workspace_id=new.workspace_id
+            )
+        if found is None or found[1] != digest:
+            raise ConflictError(
+                "The idempotency key was used with another request.", "Use a new key for a new request."
+            )
+        return Submission(found[0], repeated=True)
+
+    def _seal(self, new: NewJob) -> bytes | None:
+        return self._sealer.seal(new.sealed, f"job:{new.id}") if new.sealed else None
+
+
+def _as_submitted(new: NewJob, plan: Plan, written: jobs.Submitted) -> Job:
+    """
+    Give the job as its first event left it, without reading it back.
+    """
+    return Job(
+        id=new.id,
+        seq=written.seq,
+        workspace_id=new.workspace_id,
+        workspace="",
+        tenant=new.tenant,
+        dialect=new.dialect,
+        definition=new.definition,
+        public_id=new.public_id,
+        root=new.root,
+        name=new.name,
+        state=JobState.WAITING,
+        key=plan.key,
+        priority=plan.priority,
+        trigger=new.trigger,
+        started_by=new.started_by,
+        details=new.details,
+        created_at=written.created_at,
+        updated_at=written.created_at,
+    )
