@@ -137,3 +137,21 @@ class SecretError(FatalError):
     """A secret cannot be opened with the keys that are here."""
 
     code = "secret-unreadable"
+
+
+class SpawnError(FatalError):
+    """A child process could not be started."""
+
+    code = "spawn-failed"
+
+
+class ChildrenRemainError(FatalError):
+    """Child processes survived SIGKILL; the kernel does not let them go."""
+
+    code = "children-remain"
+
+
+class ShimLostError(RetriableError):
+    """The supervisor of a step's children was killed, and the children with it."""
+
+    code = "shim-lost"

@@ -1,0 +1,149 @@
+"""
+The worker's end of the socket to one shim.
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import json
+import logging
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import headrace
+
+Message = dict[str, Any]
+
+log = logging.getLogger(__name__)
+
+PROGRAM = "import sys; sys.path.append(sys.argv[1]); from headrace.runners.shim import main; main()"
+PACKAGE_FOLDER = str(Path(headrace.__file__).parent.parent)
+REAP_SECONDS = 10.0
+
+
+class ShimGoneError(Exception):
+    """
+    The shim does not listen any more; for this room only.
+    """
+
+
+class ShimLink:
+    """
+    Starts a shim and exchanges messages with it; to close it is to end everything below the shim.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            self._process = start_shim(theirs)
+        self._socket.setblocking(False)
+        self._sending = asyncio.Lock()
+        self._unread = b""
+        self._on_message: Callable[[Message], None] | None = None
+        self._on_gone: Callable[[], None] | None = None
+        self.alive = True
+        self._loop.add_reader(self._socket, self._read)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def listen(self, on_message: Callable[[Message], None] | None, on_gone: Callable[[], None] | None) -> None:
+        self._on_message, self._on_gone = on_message, on_gone
+
+    def _read(self) -> None:
+        try:
+            data = self._socket.recv(1 << 16)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.disconnect()
+            if self._on_gone:
+                self._on_gone()
+            return
+        *lines, self._unread = (self._unread + data).split(b"\n")
+        for line in lines:
+            if self._on_message:
+                self._on_message(json.loads(line))
+
+    async def send(self, message: Message, fds: Sequence[int] = ()) -> None:
+        """
+        Send one message whole, with *fds* beside it.
+
+        A message cut short by a cancellation would garble all that follows, so it closes the link.
+
+        Raises:
+            ShimGoneError: the shim is gone.
+        """
+        data = memoryview(json.dumps(message).encode() + b"\n")
+        beside = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        async with self._sending:
+            rest = data
+            try:
+                while rest:
+                    try:
+                        rest = rest[self._socket.sendmsg([rest], beside) :]
+                        beside = []
+                    except BlockingIOError:
+                        await self._writable()
+            except OSError as error:
+                raise ShimGoneError from error
+            except asyncio.CancelledError:
+                if len(rest) < len(data):
+                    self.disconnect()
+                raise
+
+    async def _writable(self) -> None:
+        ready = asyncio.Event()
+        self._loop.add_writer(self._socket, ready.set)
+        try:
+            await ready.wait()
+        finally:
+            if self.alive:
+                self._loop.remove_writer(self._socket)
+
+    def disconnect(self) -> None:
+        """
+        Close the socket: the shim kills all it has, and goes.
+        """
+        if self.alive:
+            self.alive = False
+            self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
+            self._socket.close()
+
+    async def close(self) -> None:
+        """
+        Disconnect, and wait until the shim, and so everything below it, is gone.
+        """
+        self.disconnect()
+        self._process.send_signal(signal.SIGCONT)  # should somebody have stopped it
+        try:
+            await asyncio.to_thread(self._process.wait, REAP_SECONDS)
+        except subprocess.TimeoutExpired:
+            log.critical("shim %d still has children that cannot be killed; it goes on trying", self.pid)
+
+
+def start_shim(theirs: socket.socket) -> subprocess.Popen[bytes]:
+    """
+    Start a shim on its end of a socketpair; takes about a millisecond, for it is a vfork.
+
+    It says what went wrong inside it, if ever, on our own standard error.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", PROGRAM, PACKAGE_FOLDER],
+        stdin=theirs.fileno(),
+        stdout=subprocess.DEVNULL,
+        cwd="/",
+        env={},
+        start_new_session=True,
+    )
