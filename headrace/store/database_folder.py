@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 import signal
 import stat
 import tempfile
@@ -27,7 +28,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from headrace.core.errors import EmbeddedDatabaseError
-from headrace.store.installation import ServerUser
+from headrace.store.installation import ServerUser, open_system_dir
 
 ROLE = DATABASE = "headrace"
 SOCKET_NAME = ".s.PGSQL.5432"
@@ -109,6 +110,15 @@ class DatabaseFolder:
             here.symlink_to(self.own(Path(tempfile.mkdtemp(prefix="headrace-", dir="/tmp"))))
         return here.resolve()
 
+    def drop_socket_dir(self) -> None:
+        """
+        Remove the socket's folder in `/tmp`, if that is where it is.
+        """
+        here = self.path / "socket"
+        if here.is_symlink():
+            shutil.rmtree(here.readlink(), ignore_errors=True)
+            here.unlink()
+
     def _is_ours(self, link: Path) -> bool:
         try:
             found = link.readlink().lstat()
@@ -130,6 +140,18 @@ class DatabaseFolder:
             file.flush()
             os.fsync(file.fileno())
         draft.rename(self.password_file)
+        self.sync()
+
+    def sync(self) -> None:
+        """
+        Wait until the names in the folder, and its own, are on the disk: a database that was begun must survive a power cut.
+        """
+        for path in (self.path, self.path.parent):
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def postmaster_status(self, pid: int) -> str:
         """
@@ -174,13 +196,14 @@ class DatabaseFolder:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, order)
 
-    def forget_postmaster(self) -> None:
+    def forget_server(self, socket_dir: Path) -> None:
         """
-        Remove the pid file of a server that is known to be gone: its pid may be somebody else's by now, and would forbid a start.
+        Remove what names the pid of a server that is known to be gone: it may be somebody else's by now, and would forbid a start.
 
         Only for the holder of `server.lock`.
         """
-        (self.cluster / "postmaster.pid").unlink(missing_ok=True)
+        for path in (self.cluster / "postmaster.pid", socket_dir / f"{SOCKET_NAME}.lock", socket_dir / SOCKET_NAME):
+            path.unlink(missing_ok=True)
 
     def log_tail(self) -> list[str]:
         """
@@ -189,6 +212,14 @@ class DatabaseFolder:
         files = sorted([self.start_log, *self.log_dir.glob("*.log")], key=_modified_at_ns)
         lines = [line for file in files[-2:] if file.is_file() for line in _last_lines(file)]
         return lines[-LOG_LINES:]
+
+    def last_words(self, *, fatal: bool) -> str:
+        """
+        The last line that the server said, or its last fatal one if there is any; only such a one says why it gave up.
+        """
+        lines = self.log_tail()
+        grave = [line for line in lines if fatal and ("FATAL:" in line or "PANIC:" in line)]
+        return (grave or lines or ["none"])[-1]
 
 
 def _modified_at_ns(file: Path) -> int:
@@ -232,8 +263,7 @@ def _make_folder(data_dir: Path, user: ServerUser, system_dir: Path) -> None:
         data_dir.mkdir()
         data_dir.chmod(0o700 if user.is_self else 0o711)
         return
-    system_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
-    place = Path(tempfile.mkdtemp(prefix=f"{parent.name}-", dir=system_dir))
+    place = Path(tempfile.mkdtemp(prefix=f"{parent.name}-", dir=open_system_dir(system_dir)))
     place.chmod(0o711)
     data_dir.symlink_to(place)
 

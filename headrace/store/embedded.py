@@ -108,6 +108,7 @@ class EmbeddedPostgres:
         self._url = ""
         self.user: ServerUser | None = None
         self.folder: DatabaseFolder | None = None
+        self.installation: Installation | None = None
 
     @property
     def pid(self) -> int | None:
@@ -121,7 +122,7 @@ class EmbeddedPostgres:
         Start the server, after making its database if there is none, and return the connection URL.
 
         Returns when connections are accepted. Recovers from whatever way the last server ended in, and waits for one that is still
-        going down. Safe to call again after the server ended: the URL stays the same. The URL names the password's file, not the
+        going down. To be called again when the server ended by itself: the URL stays the same. The URL names the password's file, not the
         password; any libpq client takes it.
 
         Raises:
@@ -150,7 +151,11 @@ class EmbeddedPostgres:
             if process is not None:
                 await self._end(process)
             if process is not None and self.folder is not None:
-                os.close(await self._take_server_lock(self.folder))  # the log's writer outlives the server by a moment
+                server_lock = await self._take_server_lock(
+                    self.folder
+                )  # the log's writer outlives the server by a moment
+                self.folder.drop_socket_dir()
+                os.close(server_lock)
         finally:
             if self._supervisor_lock is not None:
                 os.close(self._supervisor_lock)
@@ -176,14 +181,14 @@ class EmbeddedPostgres:
 
     async def _start(self) -> None:
         folder = self._open_folder()
-        installation = self._find_programs(folder)
+        self.installation = installation = self._find_programs(folder)
         socket_dir = folder.socket_dir()
         self._url = folder.url(socket_dir)
         server_lock = await self._take_server_lock(folder)
         try:
             cluster = HeldCluster(folder, installation, server_lock, durable=self._durable)
             await cluster.prepare()
-            folder.forget_postmaster()
+            folder.forget_server(socket_dir)
             versioned = {"io_method": "sync"} if installation.major >= 18 else {}  # three processes fewer
             self._process = await cluster.serve(socket_dir, {**versioned, **self._settings})
         finally:
@@ -262,5 +267,4 @@ def _refused(folder: DatabaseFolder, reason: str) -> EmbeddedDatabaseError:
 
 def _epitaph(folder: DatabaseFolder, exit_code: int) -> str:
     how = f"was killed by {signal.Signals(-exit_code).name}" if exit_code < 0 else f"ended with exit code {exit_code}"
-    tail = folder.log_tail()
-    return f"PostgreSQL {how}; its last words: {tail[-1] if tail else 'none'}"
+    return f"PostgreSQL {how}; its last words: {folder.last_words(fatal=exit_code > 0)}."

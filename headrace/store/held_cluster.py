@@ -48,6 +48,7 @@ class HeldCluster:
             shutil.rmtree(draft, ignore_errors=True)
             await self._initialize(draft)
             draft.rename(folder.cluster)  # all of it or nothing, whenever we are killed
+            folder.sync()
             return
         folder.check_owner()
         if not folder.password_file.exists():

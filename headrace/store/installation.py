@@ -196,10 +196,20 @@ def within_reach(installation: Installation, user: ServerUser, system_dir: Path)
             "Let that user through the folders above it, or set HEADRACE_PG_USER to one that can.",
         )
     root = installation.bin_dir.parents[2]  # site-packages: the programs find their libraries relative to it
-    copy = system_dir / f"postgres-{installation.version}-{importlib.metadata.version(WHEEL)}"
+    copy = open_system_dir(system_dir) / f"postgres-{installation.version}-{importlib.metadata.version(WHEEL)}"
     if not copy.exists():
         _copy_wheel(root, installation.bin_dir.parent.relative_to(root), copy)
     return Installation(copy / installation.bin_dir.relative_to(root), installation.version, bundled=True)
+
+
+def open_system_dir(system_dir: Path) -> Path:
+    """
+    Make root's own folder for what must be reachable; whatever the umask, everybody may pass through it.
+    """
+    if not system_dir.exists():
+        system_dir.mkdir(parents=True)
+        system_dir.chmod(0o755)
+    return system_dir
 
 
 def _copy_wheel(root: Path, install_dir: Path, copy: Path) -> None:
