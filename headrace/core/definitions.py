@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Literal
 
 from headrace.core.plan import ConnectorSpec, Limits, SyncFiles
 
@@ -64,6 +64,7 @@ class ScriptDef:
     entry: str = "etl.py"
     requirements: tuple[str, ...] = ()
     python: str | None = None
+    empty_output: Literal["fail", "allow"] = "fail"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -142,6 +142,7 @@ class Script(Step, frozen=True, kw_only=True, tag="script"):
         entry: file to run, relative to the job root.
         requirements: requirement lines of its environment.
         target: the target that pass-through writes for.
+        selected_tables: what `selectedTables.json` in the job's root says; None leaves the file out.
     """
 
     source: str | None = None
@@ -149,6 +150,9 @@ class Script(Step, frozen=True, kw_only=True, tag="script"):
     requirements: tuple[str, ...] = ()
     python: str | None = None
     target: ConnectorSpec | None = None
+    empty_output: Literal["fail", "allow"] = "fail"
+    files: dict[str, Any] = field(default_factory=dict)
+    selected_tables: dict[str, Any] | None = None
 
 
 class Export(Step, frozen=True, kw_only=True, tag="export"):

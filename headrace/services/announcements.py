@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 
+from headrace.core.job import Job
 from headrace.core.ports import Dialect
 from headrace.store import deliveries, jobs
 from headrace.store.database import Connection, Database
@@ -76,6 +77,12 @@ class Announcements:
                     body=body,
                 ),
             )
+
+    def details(self, job: Job) -> dict[str, Any]:
+        """
+        Show a job in the words of its dialect.
+        """
+        return self._dialects[job.dialect].details(job)
 
     async def secret_of(self, workspace_id: UUID, url: str) -> str:
         """

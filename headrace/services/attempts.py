@@ -103,6 +103,12 @@ class Attempts:
             raise FencedError("The job was deleted while it ran.")
         return job
 
+    async def details(self, work: Work) -> dict[str, Any]:
+        """
+        Show the job as it stands in its dialect's words.
+        """
+        return self._announcements.details(await self.read(work.claim))
+
     async def start_step(self, work: Work, ordinal: int) -> None:
         """
         Raises:
