@@ -61,6 +61,12 @@ class ActiveJobError(ConflictError):
     code = "active-job"
 
 
+class RootTakenError(ConflictError):
+    """Another job has the root that was made up for this one; make up another."""
+
+    code = "root-taken"
+
+
 class FinalStateError(ConflictError):
     """The job has ended; a final state is final."""
 

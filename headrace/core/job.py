@@ -93,7 +93,14 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
-    """What a dialect asks to be run; see `Job` for the fields both share."""
+    """
+    What a dialect asks to be run; see `Job` for the fields both share.
+
+    Attributes:
+        sealed: inputs by the names the plan refers to; encrypted at rest, never shown again.
+        fingerprint: digest of the request as it was asked, without ids and times that differ each time; tells a repeat of an
+            idempotency key from another request under it.
+    """
 
     id: UUID
     workspace_id: UUID
@@ -107,5 +114,6 @@ class NewJob:
     started_by: str = ""
     details: dict[str, Any] = field(default_factory=dict)
     sealed: dict[str, Any] = field(default_factory=dict)
-    """Inputs by the names the plan refers to; encrypted at rest, never shown again."""
     idempotency_key: str | None = None
+    fingerprint: bytes = b""
+    workspace: str = ""

@@ -50,7 +50,7 @@ class Announcements:
         """
         Owe every subscribed webhook the job as it stands now, in the caller's transaction.
         """
-        workspace = await self._workspace(workspace_id)
+        workspace = await self._workspace(connection, workspace_id)
         hooks = [hook for hook in workspace.definition.get("webhooks", []) if "job-lifecycle" in hook["events"]]
         if not hooks:
             return
@@ -88,16 +88,18 @@ class Announcements:
         """
         Give the signing secret of a workspace's webhook; empty when it has none.
         """
-        workspace = await self._workspace(workspace_id)
+        async with self._database.connection() as connection:
+            workspace = await self._workspace(connection, workspace_id)
         for hook in workspace.definition.get("webhooks", []):
             if hook["url"] == url and hook.get("secret"):
                 return str(self._sealer.open(bytes.fromhex(hook["secret"]), f"webhook:{workspace.name}"))
         return ""
 
-    async def _workspace(self, workspace_id: UUID) -> Workspace:
+    async def _workspace(self, connection: Connection, workspace_id: UUID) -> Workspace:
+        # Over the caller's connection: as many callers as the pool has connections would wait for one more for ever.
         known = self._remembered.get(workspace_id)
         if known is None or known[0] <= self._monotonic():
-            found = await self._workspaces.read(workspace_id)
+            found = await self._workspaces.read(connection, workspace_id)
             assert found is not None  # noqa: S101 - jobs reference their workspace
             known = (self._monotonic() + _REMEMBERED_SECONDS, found)
             self._remembered[workspace_id] = known

@@ -184,7 +184,7 @@ class Attempts:
         """
         async with self._database.transaction() as connection:
             await self._fence(connection, work.claim)
-            linked = await self._connections.read(connection_id)
+            linked = await self._connections.read(connection, connection_id)
             if linked is not None:
                 await self._connections.save_config(connection, connection_id, {**linked.config, **changed})
 
@@ -203,10 +203,11 @@ class Attempts:
 
     async def _linked(self, plan: Plan) -> dict[str, Linked]:
         found: dict[str, Linked] = {}
-        for connection_id in {ref.connection for step in plan.steps for ref in _refs(step) if ref.connection}:
-            linked = await self._connections.read(UUID(connection_id))
-            if linked is not None:
-                found[connection_id] = linked
+        async with self._database.connection() as connection:
+            for connection_id in {ref.connection for step in plan.steps for ref in _refs(step) if ref.connection}:
+                linked = await self._connections.read(connection, UUID(connection_id))
+                if linked is not None:
+                    found[connection_id] = linked
         return found
 
     async def _tell(self, connection: Connection, work: Work, event_id: int | None) -> None:

@@ -29,6 +29,8 @@ from headrace.store.workspaces import Workspace, Workspaces
 
 log = structlog.get_logger(__name__)
 
+SHARED_TENANT = "default"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowOfTenant:
@@ -38,6 +40,7 @@ class FlowOfTenant:
     Attributes:
         connectors: every connector of the project, by name.
         links: what the tenant has linked in the flow, oldest first.
+        shared_links: what the tenant `default` has linked in it: targets that all tenants share.
         script: digest of the flow's stored script folder; None when it has none.
         variables: the workspace's own environment variables.
     """
@@ -47,6 +50,7 @@ class FlowOfTenant:
     tenant: str
     connectors: Mapping[str, ConnectorSpec]
     links: tuple[Linked, ...]
+    shared_links: tuple[Linked, ...] = ()
     script: str | None
     variables: Mapping[str, str]
 
@@ -90,16 +94,20 @@ class Flows:
     async def of_tenant(self, workspace: Workspace, flow_id: str, tenant: str) -> FlowOfTenant:
         """
         Raises:
-            NotFoundError: there is no such flow, or the tenant has linked nothing in it.
+            NotFoundError: there is no such flow.
         """
         flow = self.flow(workspace, flow_id)
         links = await self._connections.of_tenant(workspace.id, tenant, flow_id)
+        shared = (
+            await self._connections.of_tenant(workspace.id, SHARED_TENANT, flow_id) if tenant != SHARED_TENANT else ()
+        )
         return FlowOfTenant(
             workspace=workspace,
             flow=flow,
             tenant=tenant,
             connectors={connector.name: connector for connector in self.project.connectors},
             links=tuple(links),
+            shared_links=tuple(shared),
             script=self._scripts.get((workspace.name, flow_id)),
             variables=workspace.definition.get("environment", {}),
         )

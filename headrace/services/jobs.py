@@ -5,15 +5,16 @@ Submitting, showing and cancelling jobs.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from headrace.core.errors import ActiveJobError, ConflictError, FinalStateError, NotFoundError
+from headrace.core.errors import ActiveJobError, ConflictError, FinalStateError, NotFoundError, RootTakenError
 from headrace.core.event import Event
-from headrace.core.job import Job, NewJob
+from headrace.core.job import Job, NewJob, StepRecord
 from headrace.core.outcome import Blame, Cause
 from headrace.core.plan import Plan
 from headrace.core.queue import Queue
@@ -71,9 +72,10 @@ class Jobs:
         Raises:
             ActiveJobError: its key is taken and its plan says `reject`.
             ConflictError: the idempotency key was used with another request.
+            RootTakenError: another job has the root; nothing was written, try with a new one.
             StoreUnavailableError: nothing was written.
         """
-        digest = hashlib.sha256(msgspec.json.encode((plan, new.sealed), order="deterministic")).digest()
+        digest = new.fingerprint or _digest_of(new, plan)
         try:
             async with self._database.transaction() as connection:
                 written = await jobs.submit(
@@ -85,13 +87,17 @@ class Jobs:
                 )
                 if written is None:
                     raise ActiveJobError(
-                        "There is a job currently running",
-                        "Wait for it, or ask for the job to be queued.",
-                        key=plan.key,
+                        "There is a job currently running", "Wait for it, or ask for the job to be queued."
                     )
                 await self._announcements.announce(connection, new.id, new.workspace_id, written.event_id)
-        except jobs.DuplicateKeyError:
-            return await self._repeated(new, digest)
+        except (jobs.DuplicateKeyError, ActiveJobError):
+            # The job that is in the way may be the very one that an earlier try of this request made.
+            repeated = await self._repeated(new, digest)
+            if repeated is None:
+                raise
+            return repeated
+        except jobs.DuplicateRootError:
+            raise RootTakenError("Another job has this root.", "Submit it again with a new one.") from None
         self._admission.wake()
         return Submission(_as_submitted(new, plan, written), queued=not written.ready)
 
@@ -121,11 +127,12 @@ class Jobs:
         tenant: str | None = None,
         dialect: str | None = None,
         states: Sequence[JobState] = (),
+        details: Mapping[str, Any] | None = None,
         before_seq: int | None = None,
         limit: int = 50,
     ) -> list[Job]:
         """
-        List jobs, newest first.
+        List jobs, newest first; with *details*, those whose details contain them.
         """
         return await jobs.history(
             self._database,
@@ -134,9 +141,17 @@ class Jobs:
             tenant=tenant,
             dialect=dialect,
             states=states,
+            details=details,
             before_seq=before_seq,
             limit=limit,
         )
+
+    async def unfinished(self) -> dict[JobState, int]:
+        """
+        Count the jobs of every workspace that have not ended, by state.
+        """
+        async with self._database.connection() as connection:
+            return await jobs.count_unfinished(connection)
 
     async def events(self, job_id: UUID, *, after: int = 0) -> list[Event]:
         async with self._database.connection() as connection:
@@ -176,12 +191,14 @@ class Jobs:
             return
         await jobs.request_cancel(connection, job_id, by=by)
 
-    async def _repeated(self, new: NewJob, digest: bytes) -> Submission:
+    async def _repeated(self, new: NewJob, digest: bytes) -> Submission | None:
+        if not new.idempotency_key:
+            return None
         async with self._database.connection() as connection:
-            found = await jobs.read_by_idempotency_key(
-                connection, new.idempotency_key or "", workspace_id=new.workspace_id
-            )
-        if found is None or found[1] != digest:
+            found = await jobs.read_by_idempotency_key(connection, new.idempotency_key, workspace_id=new.workspace_id)
+        if found is None:
+            return None
+        if found[1] != digest:
             raise ConflictError(
                 "The idempotency key was used with another request.", "Use a new key for a new request."
             )
@@ -189,6 +206,10 @@ class Jobs:
 
     def _seal(self, new: NewJob) -> bytes | None:
         return self._sealer.seal(new.sealed, f"job:{new.id}") if new.sealed else None
+
+
+def _digest_of(new: NewJob, plan: Plan) -> bytes:
+    return hashlib.sha256(msgspec.json.encode((plan, new.sealed), order="deterministic")).digest()
 
 
 def _as_submitted(new: NewJob, plan: Plan, written: jobs.Submitted) -> Job:
@@ -199,7 +220,7 @@ def _as_submitted(new: NewJob, plan: Plan, written: jobs.Submitted) -> Job:
         id=new.id,
         seq=written.seq,
         workspace_id=new.workspace_id,
-        workspace="",
+        workspace=new.workspace,
         tenant=new.tenant,
         dialect=new.dialect,
         definition=new.definition,
@@ -214,4 +235,8 @@ def _as_submitted(new: NewJob, plan: Plan, written: jobs.Submitted) -> Job:
         details=new.details,
         created_at=written.created_at,
         updated_at=written.created_at,
+        steps=tuple(
+            StepRecord(ordinal=ordinal, name=step.name, kind=str(step.__struct_config__.tag))
+            for ordinal, step in enumerate(plan.steps)
+        ),
     )

@@ -115,11 +115,12 @@ class Connections:
         )
         return [self._linked(row) for row in rows]
 
-    async def read(self, connection_id: UUID) -> Linked | None:
+    async def read(self, connection: Connection, connection_id: UUID) -> Linked | None:
         """
         Read one connection, for the engine.
         """
-        row = await self._database.one("select * from connection where id = %(id)s", {"id": connection_id})
+        query = "select * from connection where id = %(id)s"
+        row = await (await connection.execute(query, {"id": connection_id})).fetchone()
         return self._linked(row) if row else None
 
     async def save_config(self, connection: Connection, connection_id: UUID, config: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ serves every workspace.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -72,6 +72,10 @@ class DuplicateKeyError(Exception):
     """The idempotency key has been used; the transaction is void."""
 
 
+class DuplicateRootError(Exception):
+    """The root has been used; the transaction is void."""
+
+
 async def submit(
     connection: Connection, job: NewJob, plan: Plan, *, sealed: bytes | None, idempotency_digest: bytes | None = None
 ) -> Submitted | None:
@@ -80,6 +84,7 @@ async def submit(
 
     Raises:
         DuplicateKeyError: the workspace has used the idempotency key.
+        DuplicateRootError: another job has this root.
     """
     parameters = {
         "id": job.id, "workspace_id": job.workspace_id, "tenant": job.tenant, "dialect": job.dialect,
@@ -95,6 +100,8 @@ async def submit(
     except UniqueViolation as error:
         if error.diag.constraint_name == "job_idempotency":
             raise DuplicateKeyError from error
+        if error.diag.constraint_name == "job_root_key":
+            raise DuplicateRootError from error
         raise
     if row is None:
         return None
@@ -332,11 +339,14 @@ async def history(
     tenant: str | None = None,
     dialect: str | None = None,
     states: Sequence[JobState] = (),
+    details: Mapping[str, Any] | None = None,
     before_seq: int | None = None,
     limit: int = 50,
 ) -> list[Job]:
     """
     List jobs, newest first; None for *workspace_id* is every workspace, for the server's own administrators.
+
+    Only jobs whose details contain *details* are listed.
     """
     wanted: dict[str, tuple[sql.SQL, Any]] = {
         "workspace_id": (sql.SQL("j.workspace_id = %(workspace_id)s"), workspace_id),
@@ -344,6 +354,7 @@ async def history(
         "tenant": (sql.SQL("j.tenant_id = %(tenant)s"), tenant),
         "dialect": (sql.SQL("j.dialect = %(dialect)s"), dialect),
         "states": (sql.SQL("j.state = any(%(states)s)"), list(states) or None),
+        "details": (sql.SQL("j.details @> %(details)s"), Jsonb(dict(details)) if details else None),
         "before_seq": (sql.SQL("j.seq < %(before_seq)s"), before_seq),
     }
     given = {name: (clause, value) for name, (clause, value) in wanted.items() if value is not None}
@@ -353,6 +364,16 @@ async def history(
     async with database.connection() as connection:
         rows = await (await connection.execute(query, parameters)).fetchall()
     return [job_of(row) for row in rows]
+
+
+async def count_unfinished(connection: Connection) -> dict[JobState, int]:
+    """
+    Count the jobs of every workspace that have not ended, by state; a state without jobs is left out.
+    """
+    rows = await (
+        await connection.execute("select state, count(*) as jobs from job where finished_at is null group by state")
+    ).fetchall()
+    return {JobState(row["state"]): row["jobs"] for row in rows}
 
 
 async def _read(connection: Connection, where: Any, parameters: dict[str, Any]) -> Job | None:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from headrace.store.database import Database
+from headrace.store.database import Connection, Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +83,12 @@ class Workspaces:
         )
         return Workspace(**row) if row else None
 
-    async def read(self, workspace_id: UUID) -> Workspace | None:
-        row = await self._database.one(
-            "select id, name, definition from workspace where id = %(id)s", {"id": workspace_id}
-        )
+    async def read(self, connection: Connection, workspace_id: UUID) -> Workspace | None:
+        """
+        Read a workspace over a connection that the caller has already.
+        """
+        query = "select id, name, definition from workspace where id = %(id)s"
+        row = await (await connection.execute(query, {"id": workspace_id})).fetchone()
         return Workspace(**row) if row else None
 
     async def add_key(self, id: UUID, *, workspace_id: UUID | None, name: str, role: str, key: str) -> bool:  # noqa: A002 - the column's name
