@@ -74,7 +74,7 @@ class EmbeddedPostgres:
 
     Args:
         data_dir: the database's folder; made if needed.
-        user: as whom to run when we are root, see the module; ignored otherwise.
+        user: as whom to run, see the module; anybody but root can name only himself.
         bin_dir: the folder with `initdb` and `postgres`; the wheel's if none.
         settings: PostgreSQL settings on top of ours.
         system_dir: where root keeps what the server's user cannot reach elsewhere.

@@ -83,14 +83,8 @@ def server_user(name: str | None, *, default: str = DEFAULT_USER) -> ServerUser:
     Raises:
         EmbeddedDatabaseError: the named user does not exist, is root, or is not us though we are not root; or none can be made.
     """
-    uid = os.getuid()
-    if uid != 0:
-        if name is not None and (known := _look_up(name, "self")) and known.uid != uid:
-            raise EmbeddedDatabaseError(
-                f"Only root can run PostgreSQL as another user, here {name}.",
-                "Unset HEADRACE_PG_USER or start as that user.",
-            )
-        return ServerUser(name=f"uid {uid}", uid=uid, gid=os.getgid(), origin="self")
+    if os.getuid() != 0:
+        return _ourselves(name)
     if name is None:
         return _look_up(default, "found") or _make(default)
     named = _look_up(name, "named")
@@ -101,6 +95,16 @@ def server_user(name: str | None, *, default: str = DEFAULT_USER) -> ServerUser:
             "Set HEADRACE_PG_USER to an existing user other than root.",
         )
     return named
+
+
+def _ourselves(name: str | None) -> ServerUser:
+    uid = os.getuid()
+    if name is not None and ((named := _look_up(name, "self")) is None or named.uid != uid):
+        raise EmbeddedDatabaseError(
+            f"Only root can run PostgreSQL as another user, here {name}.",
+            "Unset HEADRACE_PG_USER, or start as root or as that user.",
+        )
+    return ServerUser(name=f"uid {uid}", uid=uid, gid=os.getgid(), origin="self")
 
 
 def _look_up(name: str, origin: str) -> ServerUser | None:

