@@ -9,6 +9,7 @@ from typing import Any
 
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.pool import NullPool
@@ -54,7 +55,7 @@ def _run(connection: Connection) -> None:
         connection,
         opts={"fn": revisions, "script": scripts, "transactional_ddl": True, "transaction_per_migration": False},
     )
-    with context.begin_transaction():
+    with context.begin_transaction(), Operations.context(context):
         context.run_migrations()
 
 
