@@ -90,7 +90,7 @@ class Outage:
     def seen(self, error: BaseException) -> None:
         if self._began_at is None:
             self._began_at = time.monotonic()
-            log.warning("The database does not answer; trying again until it does: %s", error.__cause__ or error)
+            log.warning("The database does not answer; trying again until it does: %r", error.__cause__ or error)
 
     def over(self) -> None:
         if self._began_at is not None:

@@ -18,7 +18,7 @@ from headrace.core import queue
 from headrace.core.errors import FencedError, RetriableError
 from headrace.core.outcome import Blame, Cancelled, Cause, Failed, Interrupted, Outcome, Succeeded, settle
 from headrace.core.queue import Ticket
-from headrace.core.state import JobState, StepState
+from headrace.core.state import StepState
 from headrace.engine.executor import Executor
 from headrace.services.attempts import Attempts, NewBookmark, Work
 
@@ -112,22 +112,14 @@ class Worker:
         run.cancel()
         await asyncio.wait({run})
 
-    async def _settle(
-        self, work: Work, outcome: Outcome, bookmarks: Sequence[NewBookmark], hold: queue.Claim
-    ) -> None:
+    async def _settle(self, work: Work, outcome: Outcome, bookmarks: Sequence[NewBookmark], hold: queue.Claim) -> None:
         now = self._clock()
-        settlement = settle(
-            outcome, failures=work.job.failures, max_attempts=work.plan.max_attempts, now=now
-        )
+        settlement = settle(outcome, failures=work.job.failures, max_attempts=work.plan.max_attempts, now=now)
         try:
-            await lasting(
-                lambda: self._attempts.settle(work, outcome, settlement, ticket=hold, bookmarks=bookmarks)
-            )
+            await lasting(lambda: self._attempts.settle(work, outcome, settlement, ticket=hold, bookmarks=bookmarks))
         except FencedError as error:
             log.warning("fenced", reason=error.reason)
             return
-        if settlement.state.final:
-            await self._executor.keep(work, succeeded=settlement.state is JobState.COMPLETED)
         log.info("job settled", state=str(settlement.state), reason=_sentence(outcome))
 
 
@@ -219,7 +211,9 @@ async def lasting(write: Callable[[], Awaitable[T]]) -> T:
 
 
 def _killed(stage: str) -> Cause:
-    return Cause(stage=stage, sentence="Job was killed", who=Blame.NOBODY, instruction="Run it again when it is wanted.")
+    return Cause(
+        stage=stage, sentence="Job was killed", who=Blame.NOBODY, instruction="Run it again when it is wanted."
+    )
 
 
 def _parked(work: Work) -> Failed:
@@ -240,4 +234,3 @@ def _parked(work: Work) -> Failed:
 
 def _sentence(outcome: Outcome) -> str:
     return outcome.cause.sentence if isinstance(outcome, (Failed, Cancelled)) else ""
-

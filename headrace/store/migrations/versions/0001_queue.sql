@@ -1,4 +1,4 @@
--- What Headrace adds to the engine's own schema; nothing of that schema is changed but storage parameters.
+-- What Headrace adds to the engine's own schema; nothing of that schema is changed but parameters.
 
 -- Who the members are. The engine's table knows only an id and a heartbeat.
 CREATE TABLE engine_workers (
@@ -10,6 +10,15 @@ CREATE TABLE engine_workers (
 
 -- To revoke a job's tickets.
 CREATE INDEX engine_tickets_job_id_idx ON procrastinate_jobs ((args ->> 'job_id')) WHERE status = 'todo';
+
+-- To find out whether a ticket's lane is free.
+CREATE INDEX engine_tickets_lane_idx ON procrastinate_jobs (lock) WHERE status IN ('todo', 'doing');
+
+-- The next ticket is looked up by priority, and its lane by the index above, whatever the statistics say. A queue is mostly empty, so a burst
+-- meets statistics of an empty table: then the planner read and sorted the whole queue for each fetch (10,000 tickets: 4 s instead of 2 ms).
+ALTER FUNCTION procrastinate_fetch_job_v2 (character varying[], bigint)
+    SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+    SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off;
 
 -- A few live rows with a great turnover: clean by count, not by share of the table.
 ALTER TABLE procrastinate_jobs SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
