@@ -4,12 +4,16 @@ The outbox: payloads owed to others, written with the change that they tell.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from headrace.store.database import Connection, Database
+from psycopg.types.json import Jsonb
+
+from headrace.store.database import Connection, Database, statement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,24 +84,23 @@ class Deliveries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def take_due(self, *, limit: int, lease: timedelta) -> list[Delivery]:
+    async def take_due(
+        self, *, limit: int, lease: timedelta, per_host: int = 1_000_000, busy: Mapping[str, int] | None = None
+    ) -> list[Delivery]:
         """
-        Take at most *limit* payloads that are due, for *lease*; of one job and sink only the oldest that is owed.
+        Take at most *limit* payloads that are due, for *lease*; hosts take turns, and one with much owed holds up no other.
+
+        Of one job and sink only the oldest that is owed can be taken: it has to end before the next is looked at.
+
+        Args:
+            limit: at most so many.
+            lease: whoever took them has so long to settle them; then they are due again.
+            per_host: at most so many of one host.
+            busy: what the caller has under way already, by host as `host_of` names it; counts against *per_host*.
         """
         rows = await self._database.all(
-            f"""
-            with due as (
-              select d.id from delivery d
-              where d.state = 'pending' and d.due_at <= now() and (d.locked_until is null or d.locked_until < now())
-                and not exists (select from delivery earlier where earlier.state = 'pending' and earlier.job_id = d.job_id
-                                and earlier.sink = d.sink and earlier.seq < d.seq)
-              order by d.due_at, d.seq limit %(limit)s for update of d skip locked
-            )
-            update delivery set locked_until = now() + %(lease)s, attempts = attempts + 1
-            from due where delivery.id = due.id
-            returning {", ".join("delivery." + name.strip() for name in _COLUMNS.split(","))}
-            """,
-            {"limit": limit, "lease": lease},
+            statement("take_due"),
+            {"limit": limit, "lease": lease, "per_host": per_host, "busy": Jsonb(dict(busy or {}))},
         )
         return [Delivery(**row) for row in rows]
 
@@ -112,29 +115,29 @@ class Deliveries:
     ) -> None:
         """
         Write how one try ended: `delivered`, `failed` for good, or `pending` again after *retry_after*.
+
+        Writes nothing when the lease was lost and another try has begun since.
         """
         await self._database.run(
-            """
-            update delivery set state = %(state)s, last_status = %(status)s, last_error = %(error)s, locked_until = null,
-              due_at = now() + coalesce(%(retry_after)s, interval '0'),
-              finished_at = case when %(state)s = 'pending' then null else now() end
-            where id = %(id)s and attempts = %(attempts)s and state = 'pending'
-            """,
+            statement("settle_delivery"),
             {"id": delivery.id, "attempts": delivery.attempts, "state": state, "status": status, "error": error,
              "retry_after": retry_after},
         )  # fmt: skip
 
     async def seconds_to_next(self) -> float | None:
         """
-        Tell how long nothing will be due; None when nothing is owed.
+        Tell how long nothing can be taken; None when nothing is owed but what is under way.
         """
         row = await self._database.one(
             """
-            select extract(epoch from min(greatest(due_at, coalesce(locked_until, due_at))) - now())::float as seconds
-            from delivery where state = 'pending'
+            select extract(epoch from d.due_at - now())::float as seconds from delivery d
+            where d.state = 'pending' and (d.locked_until is null or d.locked_until < now())
+              and not exists (select from delivery earlier where earlier.state = 'pending' and earlier.job_id = d.job_id
+                              and earlier.sink = d.sink and earlier.seq < d.seq)
+            order by d.due_at limit 1
             """
         )
-        return max(0.0, row["seconds"]) if row and row["seconds"] is not None else None
+        return max(0.0, row["seconds"]) if row else None
 
     async def of_workspace(self, workspace_id: UUID, *, job_id: UUID | None = None, limit: int = 100) -> list[Delivery]:
         rows = await self._database.all(
@@ -160,6 +163,14 @@ class Deliveries:
                 {"id": delivery_id, "workspace_id": workspace_id},
             )
         )
+
+
+def host_of(url: str) -> str:
+    """
+    Name the host and port of a URL as `take_due` counts them.
+    """
+    found = re.match(r"[^:]+://([^/?#]*)", url)
+    return found[1].lower() if found else ""
 
 
 def facts(delivery: Delivery) -> dict[str, Any]:

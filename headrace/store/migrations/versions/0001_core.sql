@@ -173,6 +173,7 @@ create table delivery (
   finished_at timestamptz
 );
 create index delivery_due on delivery (due_at) where state = 'pending';
+create index delivery_of_sink on delivery (sink, due_at, seq) where state = 'pending';
 create index delivery_order on delivery (job_id, sink, seq) where state = 'pending';
 create index delivery_history on delivery (workspace_id, seq desc);
 
