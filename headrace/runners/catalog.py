@@ -31,7 +31,7 @@ def _wanted_fields(stream: Mapping[str, Any], field_map: Mapping[str, Any] | Non
     if field_map is None:
         return {"*"}
     for name in (stream.get("tap_stream_id"), stream.get("stream")):
-        if name in field_map:
+        if isinstance(name, str) and name in field_map:
             entry = field_map[name]
             fields = entry.get("selected", ["*"]) if isinstance(entry, Mapping) else entry
             return set(fields) if isinstance(fields, list) else {"*"} if fields else None

@@ -125,11 +125,13 @@ class JobLog:
             streams = [drain.stream for drain in self._drains]
             log.warning("pipes of %s are still held open by somebody; the rest of them is not read", streams)
 
-    def drain(self, fd: int, *, stage: str, stream: str) -> None:
+    def drain(self, fd: int, *, stage: str, stream: str) -> Drain:
         """
         Read *fd* to its end and close it; it is ours from here on.
         """
-        self._drains.add(Drain(self, fd, stage, stream, done=self._drains.discard))
+        drain = Drain(self, fd, stage, stream, done=self._drains.discard)
+        self._drains.add(drain)
+        return drain
 
     def write(self, text: str, *, stage: str, stream: str = "headrace") -> None:
         """

@@ -12,7 +12,6 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -97,7 +96,7 @@ def _is_nested(known: dict[str, Any], name: str) -> bool:
     return bool({"object", "array"} & set([types] if isinstance(types, str) else types))
 
 
-def _json_type(field: pa.Field) -> dict[str, Any]:
+def _json_type(field: "pa.Field[Any]") -> dict[str, Any]:
     kind = field.type
     if pa.types.is_boolean(kind):
         return {"type": ["null", "boolean"]}
@@ -108,10 +107,6 @@ def _json_type(field: pa.Field) -> dict[str, Any]:
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return {"type": ["null", "string"], "format": "date-time"}
     return {"type": ["null", "string"]}
-
-
-def as_utc(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from headrace.core.plan import Limits as PlanLimits
 from headrace.runners.catalog import select
 from headrace.runners.job_root import read_json, rewritten_settings, write_json
 from headrace.runners.process import Child, Exit
+from headrace.runners.relay_spec import RelaySpec, write_relay_spec
 from headrace.runners.resume import plan_resume
 from headrace.runners.stage import REPORT_FD, Stage, read_reports
 from headrace.runners.sync_spec import Limits as SyncLimits
@@ -220,9 +221,9 @@ class Reports:
                 case "checkpoint":
                     self._stage.children.progress()
                 case "noise":
-                    self._stage.book.note(
-                        self._stage.name,
-                        f"tap: line {report['line']} of its output is no Singer message: {report['excerpt']}",
+                    self._stage.book.write(
+                        f"Line {report['line']} of the tap's output is no Singer message: {report['excerpt']}",
+                        stage=self._stage.name,
                     )
                 case "finished":
                     self.finished = report
@@ -306,14 +307,18 @@ def _refused(stage: Stage, tap: Connector, error: Mapping[str, Any]) -> Cause:
         instruction=str(error.get("instruction") or ""),
         evidence={
             "tap": tap.spec.name,
-            **{name: error[name] for name in ("code", "stream", "field", "line", "excerpt") if error.get(name) is not None},
+            **{
+                name: error[name]
+                for name in ("code", "stream", "field", "line", "excerpt")
+                if error.get(name) is not None
+            },
         },
     )
 
 
 async def _export_one(stage: Stage, target: Connector) -> TargetState | Failed:
     root = stage.root
-    folder = root.folder / "targets" / _safe(target.spec.name)
+    folder = target_folder(stage, target)
     config = folder / "config.json"
     settings = dict(target.settings)
     if target.spec.input == "files":
@@ -403,7 +408,14 @@ async def _pipe_outcome(
     return Succeeded(output)
 
 
-def rewritten(stage: Stage, connector: Connector, path: Path) -> dict[str, Any]:
+def target_folder(stage: Stage, target: Connector) -> Path:
+    """
+    Give the folder a target works in.
+    """
+    return stage.root.folder / "targets" / _safe(target.spec.name)
+
+
+def rewritten(connector: Connector, path: Path) -> dict[str, Any]:
     """
     Tell which of a connector's saved settings it has rewritten in its config file.
     """

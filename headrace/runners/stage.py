@@ -5,22 +5,25 @@ What the runner of one step is given, and what it gives back.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from headrace.core.outcome import Cancelled, Failed, Succeeded
-from headrace.runners.job_root import JobRoot
-from headrace.runners.logs import LogBook
-from headrace.runners.process import Child, Command, Supervision, child_environment
+from headrace.core.outcome import Blame, Cancelled, Cause, Failed, Succeeded
+from headrace.runners import diagnosis
+from headrace.runners.job_root import JobRoot, read_json
+from headrace.runners.logs import Drain, JobLog
+from headrace.runners.process import DEVNULL, Child, Command, Exit, Supervision, child_environment
 
 # A checkpoint report carries the whole Singer state; taps with many streams have had some of tens of megabytes.
 _REPORT_LINE_BYTES = 128 * 2**20
 REPORT_FD = 3
+_HEARD_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +39,10 @@ class Stage:
     name: str
     root: JobRoot
     children: Supervision
-    book: LogBook
+    book: JobLog
     variables: Mapping[str, str]
     progress: Callable[[dict[str, Any]], None]
+    drains: list[Drain] = field(default_factory=list)
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """
@@ -67,16 +71,73 @@ class Stage:
             argv=argv,
             cwd=cwd or self.root.folder,
             env=self.environment(variables),
-            **({"stdin": stdin} if stdin is not None else {}),
+            stdin=DEVNULL if stdin is None else stdin,
             stdout=stdout if stdout is not None else "pipe",
             stderr="pipe",
             pass_fds=dict(pass_fds or {}),
         )
         child = await self.children.spawn(command)
-        if stdout is None:
-            self.book.follow(child.take_pipe("stdout"), stage=self.name, stream=f"{name}.stdout")
-        self.book.follow(child.take_pipe("stderr"), stage=self.name, stream=f"{name}.stderr")
+        for stream in ("stdout", "stderr") if stdout is None else ("stderr",):
+            drain = self.book.drain(child.take_pipe(stream), stage=self.name, stream=f"{name}.{stream}")
+            self.drains.append(drain)
         return child
+
+    async def diagnose(self, exits: Sequence[Exit], *, program: str = "") -> Failed:
+        """
+        Say why the step failed, once everything its children said has been read.
+
+        Args:
+            exits: how the children ended that may be to blame.
+            program: names the child for people when it is one of ours.
+        """
+        await self._heard()
+        verdict = diagnosis.diagnose(
+            self.name,
+            exits,
+            self.book.tail(self.name),
+            limit=self.children.exceeded,
+            errors_text=self._errors_text(),
+            exceptions=self._exceptions(),
+            peak_memory_bytes=self.children.usage.peak_memory_bytes or None,
+        )
+        if verdict is None:
+            names = program or ", ".join(one.name for one in exits)
+            return Failed(Cause(stage=self.name, sentence=f"{names} ended without a reason.", who=Blame.OPERATOR))
+        evidence = {name: value for name, value in asdict(verdict.evidence).items() if value is not None}
+        return Failed(
+            Cause(
+                stage=self.name,
+                sentence=self.book.redactor.redact(verdict.sentence),
+                who=Blame(verdict.who),
+                evidence={**evidence, **({"child": verdict.child} if verdict.child else {})},
+            )
+        )
+
+    async def _heard(self) -> None:
+        """
+        Wait until the pipes of the children that ended are read to their ends; a daemon may hold one open.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_HEARD_SECONDS):
+                for drain in self.drains:
+                    await drain.over.wait()
+
+    def _errors_text(self) -> str | None:
+        try:
+            return self.root.errors.read_text("utf-8", errors="replace") if self.name == "etl" else None
+        except FileNotFoundError:
+            return None
+
+    def _exceptions(self) -> list[dict[str, Any]]:
+        """
+        Read what taps and targets of hotglue's SDK left about their exceptions, the newest last.
+        """
+        files = [
+            *self.root.folder.glob("hg-tap-exception-*.json"),
+            *self.root.folder.glob("targets/*/hg-*exception-*.json"),
+        ]
+        newest_last = sorted(files, key=lambda file: file.stat().st_mtime_ns)
+        return [found for file in newest_last if isinstance(found := read_json(file), dict)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,10 +167,3 @@ async def read_reports(descriptor: int) -> AsyncIterator[dict[str, Any]]:
                 yield msgspec.json.decode(line)
     finally:
         transport.close()
-
-
-async def all_ended(*waits: Awaitable[Any]) -> list[Any]:
-    """
-    Wait for everything, whatever becomes of the others.
-    """
-    return await asyncio.gather(*waits)

@@ -20,10 +20,12 @@ from headrace.core.definitions import FlowDef, LinkDef, Project, ScriptDef, Work
 from headrace.core.errors import DefinitionError, NotFoundError
 from headrace.core.plan import ConnectorSpec
 from headrace.services.announcements import seal_webhooks
-from headrace.store import project as project_folder
-from headrace.store.connections import Connections, Linked, Role
+from headrace.store import project_files
+from headrace.store.connections import Connections, Role
+from headrace.store.connections import Linked as Linked  # dialects name it too, and may not ask the store
 from headrace.store.database import Database
 from headrace.store.files import FileStore
+from headrace.store.project import load_project
 from headrace.store.sealing import Sealer
 from headrace.store.workspaces import Workspace, Workspaces
 
@@ -136,33 +138,35 @@ class Flows:
         """
         if self._folder is None:
             return False
-        fingerprint = await asyncio.to_thread(project_folder.fingerprint, self._folder)
+        fingerprint = await asyncio.to_thread(project_files.fingerprint, self._folder)
         if fingerprint == self._fingerprint and not force:
             return False
-        result = await asyncio.to_thread(project_folder.load_project, self._folder, self._environ, home=self._home)
-        self.problems = tuple(result.problems)
-        for problem in self.problems:
+        result = await asyncio.to_thread(load_project, self._folder, self._environ, home=self._home)
+        problems = list(result.problems)
+        await self._put_in_force(result.in_force(self.project if self._fingerprint else None), problems)
+        self.problems = tuple(problems)
+        for problem in problems:
             log.error("definition refused", reason=problem.reason, instruction=problem.instruction, **problem.facts)
-        await self._put_in_force(result.project)
         self._fingerprint = fingerprint
         return True
 
-    async def _put_in_force(self, project: Project) -> None:
+    async def _put_in_force(self, project: Project, problems: list[DefinitionError]) -> None:
         workspaces = {workspace.name: await self._declare(workspace) for workspace in project.workspaces}
         scripts: dict[tuple[str, str], str] = {}
+        flows: dict[tuple[str, str], FlowDef] = {}
         for flow in project.flows:
-            if flow.script is not None:
-                scripts[flow.workspace, flow.id] = await self._keep_script(flow.script)
+            key = (flow.workspace, flow.id)
+            try:
+                if flow.script is not None:
+                    scripts[key] = await self._keep_script(flow.script)
+            except DefinitionError as problem:
+                problems.append(problem)
+                if key not in self._flows:
+                    continue
+                flow, scripts[key] = self._flows[key], self._scripts[key]  # noqa: PLW2901 - the last good version
+            flows[key] = flow
             await self._declare_links(workspaces[flow.workspace], flow)
-        broken = {
-            (problem.facts.get("workspace"), problem.facts.get("flow"))
-            for problem in self.problems
-            if "flow" in problem.facts
-        }
-        kept = {key: flow for key, flow in self._flows.items() if key[1] in {flow_id for _, flow_id in broken}}
-        self.project = project
-        self._scripts = {key: self._scripts[key] for key in kept if key in self._scripts} | scripts
-        self._flows = kept | {(flow.workspace, flow.id): flow for flow in project.flows}
+        self.project, self._flows, self._scripts = project, flows, scripts
 
     async def _declare(self, workspace: WorkspaceDef) -> Workspace:
         webhooks = seal_webhooks([asdict(hook) for hook in workspace.webhooks], self._sealer, workspace.name)
@@ -196,7 +200,8 @@ class Flows:
         """
         Store a flow's script folder under its digest, once, so that a running job is not touched by an edit.
         """
-        digest, files = await asyncio.to_thread(project_folder.read_script, script)
+        files = await asyncio.to_thread(project_files.files_of_script, script)
+        digest = project_files.digest_of_files(files)
         if await self._files.get(f"scripts/{digest}/.complete") is None:
             for path, data in files.items():
                 await self._files.put(f"scripts/{digest}/files/{path}", data)

@@ -1,0 +1,300 @@
+"""
+Puts the pieces together; the only place that reads the clock, makes ids and knows every room.
+
+    up      supervisor: embedded PostgreSQL, one `serve` and one `worker` process, restarted when they die
+    serve   API, definitions, admission, deliveries
+    worker  runs jobs; rescues those of workers that are gone
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+import uvicorn
+import uvloop
+
+from headrace.core.errors import InvalidError
+from headrace.core.ports import Dialect
+from headrace.dialects.hotglue.project import HotglueDialect
+from headrace.engine.executor import Executor
+from headrace.engine.liveness import LOST_EXIT_CODE, Liveness
+from headrace.engine.procrastinate import Node, ProcrastinateQueue, open_pool
+from headrace.engine.toolbox import Toolbox
+from headrace.engine.worker import Worker, lasting
+from headrace.loop import every
+from headrace.runners.environments import Environments
+from headrace.runners.process import ShimPool
+from headrace.services.access import Access
+from headrace.services.admission import Admission
+from headrace.services.announcements import Announcements
+from headrace.services.attempts import Attempts
+from headrace.services.flows import Flows
+from headrace.services.jobs import Jobs
+from headrace.settings import Settings, load_settings
+from headrace.store.connections import Connections
+from headrace.store.database import Database, migrate
+from headrace.store.deliveries import Deliveries
+from headrace.store.files import FileStore
+from headrace.store.logs import Logs
+from headrace.store.sealing import Sealer, load_or_make_keys, parse_keys
+from headrace.store.workspaces import Workspaces
+from headrace.telemetry import configure_logging
+from headrace.up import LISTEN_FD, PARENT_FD
+
+log = structlog.get_logger(__name__)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def dialects() -> dict[str, Dialect]:
+    """
+    Give every dialect by name.
+    """
+    known: list[Dialect] = [HotglueDialect()]
+    return {dialect.name: dialect for dialect in known}
+
+
+def new_id() -> UUID:
+    """
+    Make an id whose order is that of its making (RFC 9562 version 7), so that indexes grow at their end.
+    """
+    milliseconds = time.time_ns() // 1_000_000
+    value = milliseconds << 80 | secrets.randbits(80)
+    return UUID(int=value & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Everything the roles share, opened."""
+
+    settings: Settings
+    database: Database
+    sealer: Sealer
+    files: FileStore
+    logs: Logs
+    workspaces: Workspaces
+    connections: Connections
+    deliveries: Deliveries
+    queue: ProcrastinateQueue
+    admission: Admission
+    announcements: Announcements
+    access: Access
+    jobs: Jobs
+    attempts: Attempts
+    flows: Flows
+
+
+@asynccontextmanager
+async def parts(settings: Settings, url: str) -> AsyncIterator[Parts]:
+    """
+    Open the database and build the services over it.
+    """
+    home = settings.home.absolute()
+    keys = parse_keys(settings.secret_keys.get_secret_value()) if settings.secret_keys else None
+    sealer = Sealer(keys or await asyncio.to_thread(load_or_make_keys, home / "secret.keys"))
+    database = Database(url, size=settings.database_pool)
+    engine_pool = open_pool(url)
+    async with AsyncExitStack() as stack:
+        await database.open()
+        stack.push_async_callback(database.close)
+        await engine_pool.open()
+        stack.push_async_callback(engine_pool.close)
+        files = FileStore(
+            settings.storage_url or str(home / "files"),
+            scratch=home / "scratch",
+            options=dict(settings.storage_options),
+        )
+        logs = Logs(database, files)
+        workspaces = Workspaces(database)
+        connections = Connections(database, sealer)
+        queue = ProcrastinateQueue(engine_pool)
+        admission = Admission(database, queue)
+        announcements = Announcements(database, workspaces, sealer, dialects(), monotonic=time.monotonic, new_id=new_id)
+        yield Parts(
+            settings=settings,
+            database=database,
+            sealer=sealer,
+            files=files,
+            logs=logs,
+            workspaces=workspaces,
+            connections=connections,
+            deliveries=Deliveries(database),
+            queue=queue,
+            admission=admission,
+            announcements=announcements,
+            access=Access(workspaces, monotonic=time.monotonic, new_id=new_id),
+            jobs=Jobs(database, sealer, queue, admission, announcements, logs),
+            attempts=Attempts(database, sealer, connections, announcements, admission),
+            flows=Flows(
+                database,
+                sealer,
+                workspaces,
+                connections,
+                files,
+                folder=settings.project.absolute() if settings.project else None,
+                home=home,
+                environ=os.environ,
+                new_id=new_id,
+            ),
+        )
+
+
+async def run_worker(settings: Settings, url: str, stop: asyncio.Event) -> None:
+    """
+    Run jobs until *stop* is set; what still runs after the drain time is handed back.
+    """
+    home = settings.home.absolute()
+    async with parts(settings, url) as p, ShimPool(warm=2, spare=settings.slots) as pool:
+        name = f"{socket.gethostname()}:{os.getpid()}"
+        executor = Executor(pool, Toolbox(Environments(home / "environments")), p.files, p.logs, clock=now)
+        worker = Worker(
+            p.attempts, executor, node_id=new_id(), node_name=name, max_crashes=settings.max_crashes, clock=now
+        )
+        node = Node(
+            name=name,
+            slots=settings.slots,
+            on_lost=_give_up,
+            liveness=Liveness(settings.worker_ttl_seconds, settings.worker_beat_seconds),
+            grace_seconds=settings.drain_seconds,
+        )
+        duties = [
+            p.admission.run(),
+            every(settings.worker_beat_seconds, lambda: p.queue.reap(settings.worker_ttl_seconds), name="rescue"),
+        ]
+        async with background(duties):
+            p.admission.wake()
+            await p.queue.work(worker.handle, node=node, stop=stop)
+
+
+def _give_up(reason: str) -> None:
+    """
+    End this process at once: others may own its jobs by now. Every shim sees its socket close and ends its children.
+    """
+    log.error("worker gives up", reason=reason)
+    os._exit(LOST_EXIT_CODE)
+
+
+async def run_serve(settings: Settings, url: str, stop: asyncio.Event) -> None:
+    """
+    Answer requests, keep definitions and deliveries going, until *stop* is set.
+    """
+    listener = lent_listener()
+    async with parts(settings, url) as p:
+        await p.flows.reload()
+        if settings.admin_key:
+            await p.access.ensure_key(settings.admin_key.get_secret_value(), name="first admin key", role="admin")
+        dispatcher, sender = make_dispatcher(p)
+        app = create_app(services_of(p))
+        config = uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+        )
+        server = QuietServer(config)
+        duties = [
+            p.admission.run(),
+            every(1.0, p.flows.reload, name="definitions"),
+            every(600.0, lambda: prune(p), name="prune"),
+            dispatcher.run(),
+        ]
+        async with sender, background(duties):
+            serving = asyncio.create_task(server.serve(sockets=[listener] if listener else None))
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            server.should_exit = True
+            await serving
+
+
+class QuietServer(uvicorn.Server):
+    """uvicorn without its signal handlers: the process has its own."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def background(duties: Sequence[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """
+    Run duties beside the block; they are cancelled when it is left.
+    """
+    tasks = [asyncio.create_task(duty) for duty in duties]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+ROLES: dict[str, Callable[[Settings, str, asyncio.Event], Awaitable[None]]] = {"serve": run_serve, "worker": run_worker}
+
+
+def run_role(settings: Settings, role: str) -> int:
+    """
+    Run one role in this process until SIGTERM, SIGINT or the end of its supervisor; gives the exit code.
+
+    Raises:
+        InvalidError: there is no database to work with.
+    """
+    if settings.database_url is None:
+        raise InvalidError(
+            f"`headrace {role}` needs a database.",
+            "Set HEADRACE_DATABASE_URL, or use `headrace up`, which brings its own.",
+        )
+    url = settings.database_url.get_secret_value()
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        _watch_supervisor(loop)
+        await lasting(lambda: migrate(url))
+        await ROLES[role](settings, url, stop)
+
+    configure_logging(level=settings.log_level, format=settings.log_format)
+    uvloop.run(main())
+    return 0
+
+
+def _watch_supervisor(loop: asyncio.AbstractEventLoop) -> None:
+    """
+    End at once when the supervisor is gone: a server half of which lives on is worse than none.
+    """
+    descriptor = os.environ.pop(PARENT_FD, None)
+    if descriptor is not None:
+        loop.add_reader(int(descriptor), lambda: os._exit(0))
+
+
+def lent_listener() -> socket.socket | None:
+    """
+    Give the listening socket that the supervisor lends; None when there is none.
+    """
+    descriptor = os.environ.pop(LISTEN_FD, None)
+    return socket.socket(fileno=int(descriptor)) if descriptor is not None else None
+
+
+if __name__ == "__main__":
+    sys.exit(run_role(load_settings(), sys.argv[1]))
