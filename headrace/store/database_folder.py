@@ -6,7 +6,7 @@ The folder of one embedded database: where it lies, what is in it, who owns whic
     password          of the one role, as a libpq password file, mode 0600
     start.log         what the server said before its log was open
     cluster/          PostgreSQL's data directory
-    socket/           its socket
+    socket/           its socket, unless the path is too long for one
     log/              its log, one file per weekday
 
 The last three are the server user's, mode 0700. The folder itself is ours, so that the server's user can put nothing in the place of
@@ -21,7 +21,6 @@ import fcntl
 import os
 import shutil
 import signal
-import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,35 +95,19 @@ class DatabaseFolder:
             os.chown(folder, self.user.uid, self.user.gid)
         return folder
 
-    def socket_dir(self) -> Path:
+    def make_socket_dir(self) -> Path:
         """
-        The folder of the socket, made if needed: `socket/`, or behind it one in `/tmp` if its path cannot be a socket's.
-        """
-        here = self.path / "socket"
-        if len(os.fsencode(here / SOCKET_NAME)) <= SOCKET_PATH_BYTES and "," not in str(
-            here
-        ):  # libpq splits hosts at commas
-            return self.own(here)
-        if not self._is_ours(here):  # never there, or swept from /tmp
-            here.unlink(missing_ok=True)
-            here.symlink_to(self.own(Path(tempfile.mkdtemp(prefix="headrace-", dir="/tmp"))))
-        return here.resolve()
-
-    def drop_socket_dir(self) -> None:
-        """
-        Remove the socket's folder in `/tmp`, if that is where it is.
+        Make the folder of the socket: `socket/`, or a new one in `/tmp` if its path cannot be a socket's.
         """
         here = self.path / "socket"
-        if here.is_symlink():
-            shutil.rmtree(here.readlink(), ignore_errors=True)
-            here.unlink()
+        return self.own(here if can_hold_a_socket(here) else Path(tempfile.mkdtemp(prefix="headrace-", dir="/tmp")))
 
-    def _is_ours(self, link: Path) -> bool:
-        try:
-            found = link.readlink().lstat()
-        except OSError:
-            return False
-        return stat.S_ISDIR(found.st_mode) and found.st_uid == self.user.uid and stat.S_IMODE(found.st_mode) == 0o700
+    def drop_socket_dir(self, socket_dir: Path) -> None:
+        """
+        Remove the socket's folder if it is one in `/tmp`.
+        """
+        if socket_dir.parent != self.path:
+            shutil.rmtree(socket_dir, ignore_errors=True)
 
     def url(self, socket_dir: Path) -> str:
         """
@@ -220,6 +203,11 @@ class DatabaseFolder:
         lines = self.log_tail()
         grave = [line for line in lines if fatal and ("FATAL:" in line or "PANIC:" in line)]
         return (grave or lines or ["none"])[-1]
+
+
+def can_hold_a_socket(folder: Path) -> bool:
+    too_long = len(os.fsencode(folder / SOCKET_NAME)) > SOCKET_PATH_BYTES
+    return not too_long and "," not in str(folder)  # libpq takes a comma for the end of a host
 
 
 def _modified_at_ns(file: Path) -> int:

@@ -105,6 +105,7 @@ class EmbeddedPostgres:
         self._stop_seconds = stop_seconds
         self._supervisor_lock: int | None = None
         self._process: Process | None = None
+        self._socket_dir: Path | None = None
         self._url = ""
         self.user: ServerUser | None = None
         self.folder: DatabaseFolder | None = None
@@ -151,11 +152,10 @@ class EmbeddedPostgres:
             if process is not None:
                 await self._end(process)
             if process is not None and self.folder is not None:
-                server_lock = await self._take_server_lock(
-                    self.folder
-                )  # the log's writer outlives the server by a moment
-                self.folder.drop_socket_dir()
-                os.close(server_lock)
+                os.close(await self._take_server_lock(self.folder))  # the log's writer outlives the server by a moment
+            if self._socket_dir is not None and self.folder is not None:
+                self.folder.drop_socket_dir(self._socket_dir)
+                self._socket_dir = None
         finally:
             if self._supervisor_lock is not None:
                 os.close(self._supervisor_lock)
@@ -182,15 +182,16 @@ class EmbeddedPostgres:
     async def _start(self) -> None:
         folder = self._open_folder()
         self.installation = installation = self._find_programs(folder)
-        socket_dir = folder.socket_dir()
-        self._url = folder.url(socket_dir)
+        if self._socket_dir is None or not self._socket_dir.exists():
+            self._socket_dir = folder.make_socket_dir()
+        self._url = folder.url(self._socket_dir)
         server_lock = await self._take_server_lock(folder)
         try:
             cluster = HeldCluster(folder, installation, server_lock, durable=self._durable)
             await cluster.prepare()
-            folder.forget_server(socket_dir)
+            folder.forget_server(self._socket_dir)
             versioned = {"io_method": "sync"} if installation.major >= 18 else {}  # three processes fewer
-            self._process = await cluster.serve(socket_dir, {**versioned, **self._settings})
+            self._process = await cluster.serve(self._socket_dir, {**versioned, **self._settings})
         finally:
             os.close(server_lock)  # the server, if it came to that, has inherited it
         await self._until_ready(folder, self._process)
