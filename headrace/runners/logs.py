@@ -93,6 +93,7 @@ class JobLog:
         self._patience_seconds = patience_seconds
         self._numbered = 0
         self._kept_bytes = 0
+        self.full = False
         self._tails: dict[tuple[str, str], Tail] = {}
         self._drains: set[Drain] = set()
         self._pending: list[LogLine] = []
@@ -163,7 +164,8 @@ class JobLog:
         """
         Say why *size_bytes* more cannot be kept, None if they can; a refusal lasts until there is some room again.
         """
-        if self._kept_bytes + size_bytes > self.limits.job_bytes:
+        self.full = self.full or self._kept_bytes + size_bytes > self.limits.job_bytes
+        if self.full:
             return f"the job's log is over its limit of {self.limits.job_bytes:,} bytes (log job_bytes)"
         backlog_bytes = self._pending_bytes + self._in_hand_bytes
         if backlog_bytes > self.limits.backlog_bytes // (2 if refusing else 1):
@@ -298,6 +300,8 @@ class Drain:
             return
         if self._flood is None:
             self._flood = Flood(self.splitter, reason, self._job_log.limits.kept_aside_bytes)
+            if self._job_log.full:  # whoever follows the log live should know why it stands still
+                self._add([f"[{reason}: from here on only the end is kept]"])
         self._flood.add(piece)
 
     def _end_flood(self) -> None:
