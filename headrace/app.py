@@ -19,22 +19,31 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import structlog
 import uvicorn
 import uvloop
+from fastapi import FastAPI
 
-from headrace.core.errors import InvalidError
+from headrace.api.routes import api_wire
+from headrace.core.errors import InvalidError, StoreUnavailableError
+from headrace.core.plan import Limits
 from headrace.core.ports import Dialect
+from headrace.deliveries.dispatcher import Dispatcher
+from headrace.deliveries.webhook import WebhookSender
 from headrace.dialects.hotglue.project import HotglueDialect
+from headrace.dialects.hotglue.routes import hotglue_wire
+from headrace.dialects.hotglue.run import RunFlows
 from headrace.engine.executor import Executor
 from headrace.engine.liveness import LOST_EXIT_CODE, Liveness
 from headrace.engine.procrastinate import Node, ProcrastinateQueue, open_pool
 from headrace.engine.toolbox import Toolbox
 from headrace.engine.worker import Worker, lasting
+from headrace.http.server import create_app
+from headrace.http.services_bundle import Services
 from headrace.loop import every
 from headrace.runners.environments import Environments
 from headrace.runners.process import ShimPool
@@ -44,12 +53,14 @@ from headrace.services.announcements import Announcements
 from headrace.services.attempts import Attempts
 from headrace.services.flows import Flows
 from headrace.services.jobs import Jobs
+from headrace.services.retention import Retention
 from headrace.settings import Settings, load_settings
 from headrace.store.connections import Connections
 from headrace.store.database import Database, migrate
 from headrace.store.deliveries import Deliveries
 from headrace.store.files import FileStore
 from headrace.store.logs import Logs
+from headrace.store.nodes import Nodes
 from headrace.store.sealing import Sealer, load_or_make_keys, parse_keys
 from headrace.store.workspaces import Workspaces
 from headrace.telemetry import configure_logging
@@ -98,6 +109,21 @@ class Parts:
     jobs: Jobs
     attempts: Attempts
     flows: Flows
+    retention: Retention
+    nodes: Nodes
+
+    async def not_ready(self) -> Sequence[str]:
+        """
+        Say why this process should get no requests yet.
+        """
+        reasons = []
+        try:
+            await self.database.one("select 1 as one")
+        except StoreUnavailableError as error:
+            reasons.append(error.reason)
+        if not self.flows.loaded:
+            reasons.append("The definitions are not loaded yet.")
+        return reasons
 
 
 @asynccontextmanager
@@ -106,8 +132,10 @@ async def parts(settings: Settings, url: str) -> AsyncIterator[Parts]:
     Open the database and build the services over it.
     """
     home = settings.home.absolute()
-    keys = parse_keys(settings.secret_keys.get_secret_value()) if settings.secret_keys else None
-    sealer = Sealer(keys or await asyncio.to_thread(load_or_make_keys, home / "secret.keys"))
+    if settings.secret_keys:
+        sealer = Sealer(parse_keys(settings.secret_keys.get_secret_value()))
+    else:
+        sealer = Sealer(await asyncio.to_thread(load_or_make_keys, home / "secret.keys"))
     database = Database(url, size=settings.database_pool)
     engine_pool = open_pool(url)
     async with AsyncExitStack() as stack:
@@ -152,6 +180,12 @@ async def parts(settings: Settings, url: str) -> AsyncIterator[Parts]:
                 environ=os.environ,
                 new_id=new_id,
             ),
+            retention=Retention(
+                database,
+                files,
+                keep_for=timedelta(days=settings.history_days) if settings.history_days else None,
+            ),
+            nodes=Nodes(database, ttl_seconds=settings.worker_ttl_seconds),
         )
 
 
@@ -162,9 +196,10 @@ async def run_worker(settings: Settings, url: str, stop: asyncio.Event) -> None:
     home = settings.home.absolute()
     async with parts(settings, url) as p, ShimPool(warm=2, spare=settings.slots) as pool:
         name = f"{socket.gethostname()}:{os.getpid()}"
+        node_id = new_id()
         executor = Executor(pool, Toolbox(Environments(home / "environments")), p.files, p.logs, clock=now)
         worker = Worker(
-            p.attempts, executor, node_id=new_id(), node_name=name, max_crashes=settings.max_crashes, clock=now
+            p.attempts, executor, node_id=node_id, node_name=name, max_crashes=settings.max_crashes, clock=now
         )
         node = Node(
             name=name,
@@ -175,6 +210,11 @@ async def run_worker(settings: Settings, url: str, stop: asyncio.Event) -> None:
         )
         duties = [
             p.admission.run(),
+            every(
+                settings.worker_beat_seconds,
+                lambda: p.nodes.beat(node_id, name=name, roles=["worker"], slots=settings.slots),
+                name="beat",
+            ),
             every(settings.worker_beat_seconds, lambda: p.queue.reap(settings.worker_ttl_seconds), name="rescue"),
         ]
         async with background(duties):
@@ -199,8 +239,13 @@ async def run_serve(settings: Settings, url: str, stop: asyncio.Event) -> None:
         await p.flows.reload()
         if settings.admin_key:
             await p.access.ensure_key(settings.admin_key.get_secret_value(), name="first admin key", role="admin")
-        dispatcher, sender = make_dispatcher(p)
-        app = create_app(services_of(p))
+        sender = WebhookSender(
+            private_networks=settings.webhook_private_networks,
+            timeout_seconds=settings.webhook_timeout_seconds,
+            now=now,
+        )
+        dispatcher = Dispatcher(p.deliveries, p.announcements.secret_of, sender, chance=random.random)
+        app = web_app(p)
         config = uvicorn.Config(
             app,
             host=settings.host,
@@ -214,16 +259,55 @@ async def run_serve(settings: Settings, url: str, stop: asyncio.Event) -> None:
         duties = [
             p.admission.run(),
             every(1.0, p.flows.reload, name="definitions"),
-            every(600.0, lambda: prune(p), name="prune"),
+            every(600.0, p.retention.tick, name="retention"),
             dispatcher.run(),
         ]
-        async with sender, background(duties):
+        async with background(duties):
             serving = asyncio.create_task(server.serve(sockets=[listener] if listener else None))
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
             server.should_exit = True
             await serving
+        await sender.close()
+
+
+def web_app(p: Parts) -> FastAPI:
+    """
+    Put every wire over the services.
+    """
+    settings = p.settings
+    run_hotglue = RunFlows(
+        p.access,
+        p.flows,
+        p.jobs,
+        limits=Limits(
+            wall_seconds=settings.wall_seconds,
+            no_progress_seconds=settings.no_progress_seconds,
+            memory_bytes=settings.memory_bytes,
+            log_bytes=settings.log_bytes,
+            grace_seconds=settings.grace_seconds,
+        ),
+        api_url=f"{settings.public_url}/hotglue",
+        now=now,
+        new_id=new_id,
+        chance=secrets.token_bytes,
+    )
+    services = Services(
+        access=p.access,
+        jobs=p.jobs,
+        flows=p.flows,
+        deliveries=p.deliveries,
+        nodes=p.nodes,
+        not_ready=p.not_ready,
+        run_flow={"hotglue": run_hotglue},
+    )
+    return create_app(
+        services,
+        wires=[hotglue_wire(services, run_hotglue), api_wire(services)],
+        body_limit_bytes=settings.body_limit_bytes,
+        root_dialect=settings.root_dialect,
+    )
 
 
 class QuietServer(uvicorn.Server):

@@ -162,8 +162,8 @@ async def _tell_ready(home: Path, address: tuple[str, int], url: str, on_ready: 
     """
     Wait until the server answers `GET /readyz` with 200, then leave its address in the home.
     """
-    while not await _answers(*address):
-        await asyncio.sleep(_LOOK_SECONDS)  # noqa: ASYNC110 - another process answers; there is nothing to wait on
+    while not await _answers(*address):  # noqa: ASYNC110 - another process answers; there is nothing to wait on
+        await asyncio.sleep(_LOOK_SECONDS)
     write_private(home / "server.json", json.dumps({"url": url, "pid": os.getpid()}))
     on_ready()
 

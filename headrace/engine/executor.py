@@ -44,6 +44,7 @@ from headrace.runners.stage import Stage, StepEnd
 from headrace.services.attempts import NewBookmark, Work
 from headrace.store.connections import Linked
 from headrace.store.files import FileStore
+from headrace.store.jobs import folder_of
 from headrace.store.logs import LogEntry, Logs
 
 
@@ -87,7 +88,7 @@ class Executor:
         Raises:
             FencedError: out of *journal*; another worker owns the job.
         """
-        prefix = _prefix(work.job)
+        prefix = folder_of(work.job.id, work.job.created_at)
         root = JobRoot(await self._files.obtain(prefix))
         await asyncio.to_thread(root.prepare)
         async with self._log(work) as book, self._toolbox.prefetch(work.plan.steps, book):
@@ -467,13 +468,6 @@ def _secrets(work: Work) -> set[str]:
     for value in work.sealed.values():
         found |= secrets_of(value, named)
     return found | secrets_of(work.plan.variables)
-
-
-def _prefix(job: Job) -> str:
-    """
-    Name a job's folder; never after what a caller chose.
-    """
-    return f"jobs/{job.created_at:%Y/%m/%d}/{job.id}"
 
 
 def _snapshots(job: Job) -> str:

@@ -22,7 +22,6 @@ from headrace.core.plan import Limits as PlanLimits
 from headrace.runners.catalog import select
 from headrace.runners.job_root import read_json, rewritten_settings, write_json
 from headrace.runners.process import Child, Exit
-from headrace.runners.relay_spec import RelaySpec, write_relay_spec
 from headrace.runners.resume import plan_resume
 from headrace.runners.stage import REPORT_FD, Stage, read_reports
 from headrace.runners.sync_spec import Limits as SyncLimits
@@ -169,7 +168,7 @@ async def pipe(
     argv = _tap_command(stage, tap, catalog, field_map, bookmark)
     config = root.folder / "target-config.json"
     write_json(config, target.settings, secret=True)
-    write_relay_spec(RelaySpec(max_line_bytes=limits.line_bytes, report_fd=REPORT_FD), root.work / "relay.json")
+    write_json(root.work / "relay.json", {"max_line_bytes": limits.line_bytes, "report_fd": REPORT_FD})
     reports = Reports(stage)
     tap_read, tap_write = os.pipe()
     target_read, target_write = os.pipe()

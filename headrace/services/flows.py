@@ -129,6 +129,13 @@ class Flows:
             )
         return flow
 
+    @property
+    def loaded(self) -> bool:
+        """
+        Whether the project folder has been read, or there is none to read.
+        """
+        return self._folder is None or bool(self._fingerprint)
+
     def all(self) -> list[FlowDef]:
         return list(self._flows.values())
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -374,6 +374,40 @@ async def count_unfinished(connection: Connection) -> dict[JobState, int]:
         await connection.execute("select state, count(*) as jobs from job where finished_at is null group by state")
     ).fetchall()
     return {JobState(row["state"]): row["jobs"] for row in rows}
+
+
+async def finished_before(database: Database, age: timedelta, *, limit: int) -> list[tuple[UUID, str]]:
+    """
+    List finished jobs older than *age*, oldest first, each with the prefix of its folder in the file store.
+    """
+    rows = await database.all(
+        "select id, created_at from job where finished_at < now() - %(age)s order by finished_at limit %(limit)s",
+        {"age": age, "limit": limit},
+    )
+    return [(row["id"], folder_of(row["id"], row["created_at"])) for row in rows]
+
+
+async def delete(database: Database, job_ids: Sequence[UUID]) -> int:
+    """
+    Delete finished jobs with all that hangs on them; gives their number.
+    """
+    return await database.run(
+        "delete from job where id = any(%(ids)s) and finished_at is not null", {"ids": list(job_ids)}
+    )
+
+
+async def drop_empty_lanes(database: Database) -> int:
+    """
+    Delete lanes that nobody is in.
+    """
+    return await database.run("delete from lane where active = 0")
+
+
+def folder_of(job_id: UUID, created_at: datetime) -> str:
+    """
+    Name a job's folder in the file store; never after what a caller chose.
+    """
+    return f"jobs/{created_at:%Y/%m/%d}/{job_id}"
 
 
 async def _read(connection: Connection, where: Any, parameters: dict[str, Any]) -> Job | None:
