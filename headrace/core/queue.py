@@ -16,7 +16,7 @@ Promises, each with a test in the engine's contract suite:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -34,7 +34,7 @@ class Ticket:
         token: the job's attempt when it was admitted. A hint, not a right: after a take-over the same ticket comes again with the same
             token while the job has moved on. The handler claims the job in the domain tables, fences its writes with the attempt that
             this claim gives it, and lets the ticket go when the job is final or was admitted anew since.
-        lane: exclusivity key; None is in nobody's way.
+        lane: exclusivity key, at most some 2,000 bytes; None is in nobody's way.
         priority: higher first.
         step: ordinal of the fan-out item that the ticket stands for; None is the whole job.
     """
@@ -76,6 +76,10 @@ class Claim(Protocol):
         Raises:
             FencedError: another worker was given the ticket; roll back.
         """
+
+
+# What a worker calls for each ticket. See the engine's `work` for what its ways to end mean.
+Handler: TypeAlias = Callable[[Ticket, Claim], Awaitable[None]]
 
 
 class Queue(Protocol):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ from psycopg import errors
 from psycopg_pool import AsyncConnectionPool
 
 from headrace.core.errors import FencedError
-from headrace.core.queue import Connection, Ticket
+from headrace.core.queue import Connection
 from headrace.engine.membership import Membership
 from headrace.engine.outage import AbandonedError, unanswered
 from headrace.engine.queries import ask
@@ -35,8 +35,6 @@ STRAY_CHECK_SECONDS: Final = 30.0
 LONGEST_DELAY_SECONDS: Final = 60
 
 log = logging.getLogger(__name__)
-
-Handler = Callable[[Ticket, "EntryClaim"], Awaitable[None]]
 
 
 class EntryClaim:
@@ -84,12 +82,13 @@ class TicketManager(manager.JobManager):
         connector: procrastinate.PsycopgConnector,
         pool: AsyncConnectionPool[Any],
         membership: Membership,
-        stop: asyncio.Event,
+        *,
+        halted: Callable[[], bool],
     ) -> None:
         super().__init__(connector)
         self._pool = pool
         self._membership = membership
-        self._stop = stop
+        self._halted = halted
         self._held: set[int] = set()
         self._strays_possible = False
         self._strays_checked_at = asyncio.get_running_loop().time()
@@ -141,7 +140,7 @@ class TicketManager(manager.JobManager):
         await self._let_go(job, "hand_back", delay_seconds=max(0.0, delay_seconds))
 
     def _done_fetching(self) -> bool:
-        return self._membership.lost or self._stop.is_set()
+        return self._membership.lost or self._halted()
 
     async def _fetch_once(self, queues: Iterable[str] | None, worker_id: int) -> jobs.Job | None:
         await self._return_strays(worker_id)
@@ -191,11 +190,20 @@ class TicketWorker(worker.Worker):
     The engine's fetch loop and slots, without its own heartbeat, listener, periodic and abort tasks.
     """
 
-    def __init__(self, app: procrastinate.App, *, stop: asyncio.Event, membership: Membership, **options: Any) -> None:
+    def __init__(
+        self,
+        app: procrastinate.App,
+        membership: Membership,
+        *,
+        stop_asked: asyncio.Event,
+        halt: asyncio.Event,
+        **options: Any,
+    ) -> None:
         super().__init__(
             app, wait=True, listen_notify=False, delete_jobs="always", install_signal_handlers=False, **options
         )
-        self._stop_asked = stop
+        self._stop_asked = stop_asked
+        self._halt = halt
         self._membership = membership
         membership.on_announcement = self._announced
         membership.on_cancel = self._cancel_handlers
@@ -205,6 +213,13 @@ class TicketWorker(worker.Worker):
 
     async def _obey(self) -> None:
         await self._stop_asked.wait()
+        self.stop()
+
+    def stop(self) -> None:
+        """
+        Fetch no more, in this membership or another; the engine calls this too, when the task that runs it is cancelled.
+        """
+        self._halt.set()
         self._stop_event.set()
 
     async def _shutdown(self, side_tasks: list[asyncio.Task[Any]]) -> None:

@@ -38,6 +38,10 @@ class Liveness:
     ttl_seconds: float = 10.0
     beat_seconds: float = 2.0
 
+    def __post_init__(self) -> None:
+        if not 0 < self.beat_seconds < self.lost_after_seconds / 2:
+            raise ValueError("one heartbeat must be able to fail: let ttl_seconds be at least four times beat_seconds")
+
     @property
     def lost_after_seconds(self) -> float:
         return 0.6 * self.ttl_seconds

@@ -20,7 +20,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
 from headrace.engine.liveness import LOST_EXIT_CODE, Liveness, Watchdog, boot_seconds
-from headrace.engine.outage import AbandonedError, Outage, pauses
+from headrace.engine.outage import AbandonedError, Outage, pauses, unanswered
 from headrace.engine.queries import ask
 
 log = logging.getLogger(__name__)
@@ -86,6 +86,7 @@ class Membership:
         """
         rows = await self.ride("join", unless=self._abandoned, node=self._node, slots=self._slots)
         self._worker_id = int(rows[0][0])
+        log.info("Joined as worker %s with %d slots.", self._worker_id, self._slots)
         self._watchdog.start()
         self._duty = asyncio.create_task(self._attend(), name="headrace-membership")
         return self._worker_id
@@ -171,7 +172,9 @@ class Membership:
                         await self._beat(connection)
                         pause = pauses()
                         await self._listen(connection)
-            except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:
+            except Exception as error:
+                if not unanswered(error):
+                    log.exception("The heartbeat failed.")  # the watchdog acts if it goes on
                 self.outage.seen(error)
                 await asyncio.sleep(next(pause))
 

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import procrastinate
-from procrastinate import jobs, manager, schema
+from procrastinate import schema
 from procrastinate.job_context import JobContext
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
-from headrace.core.errors import StoreUnavailableError
-from headrace.core.queue import Connection, Ticket
-from headrace.engine.hardening import TASK, ComeBack, EntryClaim, Handler, TicketManager, TicketWorker
+from headrace.core.errors import RetriableError, StoreUnavailableError
+from headrace.core.queue import Connection, Handler, Ticket
+from headrace.engine.hardening import TASK, ComeBack, EntryClaim, TicketManager, TicketWorker
 from headrace.engine.liveness import Liveness
 from headrace.engine.membership import Membership
 from headrace.engine.outage import AbandonedError, unanswered
@@ -48,9 +48,10 @@ def open_pool(conninfo: str, *, max_size: int = 4) -> AsyncConnectionPool[Any]:
     Make the pool that suits the engine; the caller opens and closes it.
 
     Each of the engine's statements is a transaction of its own, so autocommit saves two round trips of three. A dead connection is found by
-    use, and the use repeated. Giving up a reconnect early keeps the pauses between tries short after a long outage. A session that dies in
-    the middle of a transaction (a stopped machine) frees its row locks before the others need them.
+    use, and the use repeated. Giving up a reconnect early keeps the pauses between tries short after a long outage. The pool's word on each
+    failed try is not logged: the engine says once that the database is away, and once that it is back.
     """
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     return AsyncConnectionPool(
         conninfo,
         min_size=1,
@@ -96,7 +97,6 @@ class ProcrastinateQueue:
         self._pool = pool
         self._queue_name = queue_name
         self._connector = procrastinate.PsycopgConnector()
-        self._manager = manager.JobManager(self._connector)
         self._membership: Membership | None = None
 
     @property
@@ -107,9 +107,19 @@ class ProcrastinateQueue:
         return self._membership.worker_id if self._membership is not None and self._membership.joined else None
 
     async def put(self, connection: Connection, tickets: Sequence[Ticket]) -> None:
-        if tickets:
-            entries = [self._entry(ticket) for ticket in tickets]
-            await self._manager.batch_defer_jobs_async(jobs=entries, connection=connection)
+        if not tickets:
+            return
+        await ask(
+            connection,
+            "put",
+            queue_name=self._queue_name,
+            task_name=TASK,
+            job_ids=[ticket.job_id for ticket in tickets],
+            tokens=[ticket.token for ticket in tickets],
+            lanes=[ticket.lane for ticket in tickets],
+            priorities=[ticket.priority for ticket in tickets],
+            steps=[ticket.step for ticket in tickets],
+        )
 
     async def revoke(self, connection: Connection, job_id: str) -> list[Ticket]:
         rows = await ask(connection, "revoke", job_id=job_id, queue_name=self._queue_name)
@@ -152,33 +162,39 @@ class ProcrastinateQueue:
         process ends by itself (exit code 70) when this worker was taken for dead, or cannot end its work in time after losing contact.
         """
         await self._connector.open_async(self._pool)
-        while not stop.is_set():
+        halt = asyncio.Event()  # asked to stop, or this task was cancelled
+        while not (stop.is_set() or halt.is_set()):
             membership = Membership(
                 self._pool,
                 node=node.name,
                 slots=node.slots,
                 channel=f"procrastinate_queue_v1#{self._queue_name}",
                 liveness=node.liveness,
-                abandoned=stop.is_set,
+                abandoned=lambda: stop.is_set() or halt.is_set(),
                 on_lost=node.on_lost,
             )
             self._membership = membership
             try:
-                await self._worker(handler, membership, node, stop).run()  # type: ignore[no-untyped-call]  # the engine's signature says nothing
+                await self._worker(handler, membership, node, stop_asked=stop, halt=halt).run()  # type: ignore[no-untyped-call]  # the engine's signature says nothing
             except AbandonedError:
                 return
             finally:
                 self._membership = None
 
-    def _worker(self, handler: Handler, membership: Membership, node: Node, stop: asyncio.Event) -> TicketWorker:
+    def _worker(
+        self, handler: Handler, membership: Membership, node: Node, *, stop_asked: asyncio.Event, halt: asyncio.Event
+    ) -> TicketWorker:
         app = procrastinate.App(connector=self._connector)
-        app.job_manager = TicketManager(self._connector, self._pool, membership, stop)
+        app.job_manager = TicketManager(self._connector, self._pool, membership, halted=halt.is_set)
 
         async def run(context: JobContext, *, job_id: str, token: int, step: int | None) -> None:
             job = context.job
             ticket = Ticket(job_id=job_id, token=token, lane=job.lock, priority=job.priority, step=step)
             try:
                 await handler(ticket, EntryClaim(membership, job))
+            except RetriableError as error:
+                log.warning("The handler of job %s could not go on; its ticket comes back. %s", job_id, error)
+                raise
             except Exception:
                 log.exception("The handler of job %s failed; its ticket comes back.", job_id)
                 raise
@@ -186,23 +202,14 @@ class ProcrastinateQueue:
         app.task(name=TASK, queue=self._queue_name, retry=ComeBack(), pass_context=True)(run)
         return TicketWorker(
             app,
-            stop=stop,
-            membership=membership,
+            membership,
+            stop_asked=stop_asked,
+            halt=halt,
             queues=[self._queue_name],
             name=node.name,
             concurrency=node.slots,
             fetch_job_polling_interval=node.poll_seconds,
             shutdown_graceful_timeout=node.grace_seconds,
-        )
-
-    def _entry(self, ticket: Ticket) -> jobs.Job:
-        return jobs.Job(
-            queue=self._queue_name,
-            lock=ticket.lane,
-            queueing_lock=None,
-            task_name=TASK,
-            priority=ticket.priority,
-            task_kwargs={"job_id": ticket.job_id, "token": ticket.token, "step": ticket.step},
         )
 
 

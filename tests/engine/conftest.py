@@ -12,10 +12,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from engine_drill import DEADLINE_SECONDS, WorkerProcess, prepare, until
+from engine_drill import DEADLINE_SECONDS, LISTENING, WorkerProcess, prepare, until
 from psycopg_pool import AsyncConnectionPool
 
-from headrace.engine.hardening import Handler
+from headrace.core.queue import Handler
 from headrace.engine.procrastinate import Node, ProcrastinateQueue, open_pool
 
 
@@ -48,7 +48,7 @@ def queue(pool: AsyncConnectionPool[Any]) -> ProcrastinateQueue:
 @pytest.fixture
 def working(queue: ProcrastinateQueue, url: str) -> Callable[..., Any]:
     """
-    Run a handler as a worker in this process for the length of a `with`; joined when it is entered.
+    Run a handler as a worker in this process for the length of a `with`; it listens when it is entered.
 
     Only announcements can explain progress: it polls once a minute unless the test says otherwise.
     """
@@ -59,7 +59,7 @@ def working(queue: ProcrastinateQueue, url: str) -> Callable[..., Any]:
         stop = asyncio.Event()
         worker = asyncio.create_task(queue.work(handler, node=node, stop=stop))
         try:
-            await until(url, "SELECT count(*) > 0 FROM engine_workers")
+            await until(url, f"SELECT count(*) > 0 {LISTENING}")
             yield stop
         finally:
             stop.set()

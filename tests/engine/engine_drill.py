@@ -17,6 +17,10 @@ from workload import TRACE
 from headrace.engine.procrastinate import schema_sql
 
 DEADLINE_SECONDS = 30.0
+LISTENING = """
+FROM pg_stat_activity
+WHERE application_name = 'headrace-engine' AND datname = current_database() AND query LIKE '-- Say that the member lives%'
+"""
 
 
 async def prepare(url: str) -> None:

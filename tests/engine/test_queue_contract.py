@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from engine_drill import DEADLINE_SECONDS, until, value
+from engine_drill import DEADLINE_SECONDS, LISTENING, until, value
 from psycopg_pool import AsyncConnectionPool
 
 from headrace.core.errors import FencedError
@@ -427,12 +427,10 @@ async def cut(connection: Connection, *, listening: bool) -> None:
     """
     End the engine's sessions on the server's side: the one that listens and beats, or the pool's.
     """
-    cursor = await connection.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE application_name = 'headrace-engine' AND datname = current_database()"
-        " AND (query LIKE 'LISTEN%%' OR query LIKE '-- Say that the member lives%%') = %s",
-        (listening,),
-    )
+    engines = f"SELECT pid {LISTENING}"
+    if not listening:
+        engines = f"SELECT pid FROM pg_stat_activity WHERE application_name = 'headrace-engine' AND datname = current_database() EXCEPT {engines}"
+    cursor = await connection.execute(f"SELECT pg_terminate_backend(pid) FROM ({engines}) AS engine")
     assert cursor.rowcount > 0
     await connection.commit()
 

@@ -101,7 +101,9 @@ def main() -> None:
     parser.add_argument("--ttl", type=float, default=10.0)
     parser.add_argument("--poll", type=float, default=2.0)
     parser.add_argument("--grace", type=float, default=30.0)
-    logging.basicConfig(level=logging.WARNING, stream=sys.stdout, format=f"{os.getpid()} %(levelname)s %(message)s")
+    logging.basicConfig(
+        level=logging.WARNING, stream=sys.stdout, format=f"{os.getpid()} %(levelname)s %(asctime)s %(message)s"
+    )
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     asyncio.run(Workload(parser.parse_args()).run())
 
