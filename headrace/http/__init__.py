@@ -1,1 +1,1 @@
-"""What every wire shares: authentication, limits, replies."""
+"""What every wire shares: keys, errors, limits, health."""

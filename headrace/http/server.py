@@ -1,0 +1,64 @@
+"""
+One application out of all wires.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from headrace.http.errors import ErrorEdge, Reply
+from headrace.http.health import Metrics, health_routes
+from headrace.http.middleware import BodyLimit, Measured, Named, SafePath
+from headrace.http.services_bundle import Services
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wire:
+    """
+    One API under one prefix.
+
+    Attributes:
+        app: what reads and answers; may raise any error, `reply` gives it the wire's shape.
+        outside: layers that have to see refused requests too, such as CORS.
+    """
+
+    name: str
+    prefix: str
+    app: ASGIApp
+    reply: Reply
+    outside: Callable[[ASGIApp], ASGIApp] = lambda app: app
+
+
+def create_app(
+    services: Services,
+    *,
+    wires: Sequence[Wire],
+    body_limit_bytes: int,
+    root_dialect: str = "",
+    monotonic: Callable[[], float] = time.monotonic,
+) -> FastAPI:
+    """
+    Mount every wire under its prefix, the one named *root_dialect* also at the root; health and metrics beside them.
+
+    What is mounted on the result afterwards is reached only where no root dialect is.
+    """
+    app = FastAPI(title="Headrace", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    metrics = Metrics()
+    app.router.routes.extend(health_routes(services, metrics))
+    guarded = {wire.name: _guard(wire, metrics, body_limit_bytes, monotonic) for wire in wires}
+    for wire in wires:
+        app.mount(wire.prefix, guarded[wire.name])
+    if root_dialect:
+        app.mount("/", guarded[root_dialect])
+    return app
+
+
+def _guard(wire: Wire, metrics: Metrics, body_limit_bytes: int, monotonic: Callable[[], float]) -> ASGIApp:
+    bounded = SafePath(BodyLimit(wire.app, body_limit_bytes))
+    outside = wire.outside(ErrorEdge(bounded, wire.reply))
+    return Measured(Named(outside), metrics.durations, wire.name, monotonic)

@@ -1,0 +1,85 @@
+"""
+The services that the wires ask, in one value; `app.py` fills it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import UUID
+
+from headrace.core.actor import Actor
+from headrace.services.access import Access
+from headrace.services.flows import Flows
+from headrace.services.jobs import Jobs, Submission
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowRun:
+    """
+    A flow that somebody wants run for a tenant.
+
+    Attributes:
+        workspace: its name or id.
+        options: what the flow's dialect takes in the body of its own run call, as JSON.
+        trigger: who asks: `api`, `schedule` or `rerun`.
+    """
+
+    workspace: str
+    flow: str
+    tenant: str
+    options: bytes = b""
+    idempotency_key: str | None = None
+    trigger: str = "api"
+
+
+class RunFlow(Protocol):
+    """A dialect's way to run one of its flows; raises what `Jobs.submit` raises, and `InvalidError` for options that are wrong."""
+
+    async def __call__(self, actor: Actor, run: FlowRun) -> Submission: ...
+
+
+class Deliveries(Protocol):
+    """The history of what was sent to others."""
+
+    async def of_workspace(self, workspace_id: UUID, *, job_id: UUID | None = None, limit: int = 100) -> Sequence[Any]:
+        """
+        List deliveries, newest first; each shows the fields of `headrace.store.deliveries.Delivery`.
+        """
+        ...
+
+    async def redeliver(self, workspace_id: UUID, delivery_id: UUID) -> bool:
+        """
+        Owe a delivery once more; False when the workspace has no such delivery.
+        """
+        ...
+
+
+class Nodes(Protocol):
+    """The processes of the server."""
+
+    async def all(self) -> Sequence[Any]:
+        """
+        List them; each shows the fields of `headrace.store.nodes.Node`.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """
+    What may be asked.
+
+    Attributes:
+        run_flow: by dialect.
+        not_ready: sentences that say why this process should get no requests yet; none when it should.
+    """
+
+    access: Access
+    jobs: Jobs
+    flows: Flows
+    deliveries: Deliveries
+    nodes: Nodes
+    not_ready: Callable[[], Awaitable[Sequence[str]]]
+    run_flow: Mapping[str, RunFlow]
