@@ -32,7 +32,14 @@ SENTENCE_CHARACTERS = 500
 TRACE_LINE = re.compile(r'^(Traceback \(most recent call last\):|\s*File ".+", line \d+)')
 BROKEN_PIPE = re.compile(r"BrokenPipeError|Broken pipe|\bEPIPE\b", re.IGNORECASE)
 LEVEL = r"ERROR|CRITICAL|FATAL"
+LEVEL_KEY = r'"level(?:name)?":\s*"(?:error|critical|fatal)"'
+MESSAGE_KEY = r'"(?:event|message|msg)":\s*"(?P<message>(?:[^"\\]|\\.)*)"'
 LEVEL_FORMATS = (
+    re.compile(rf"{LEVEL_KEY}.*?{MESSAGE_KEY}", re.IGNORECASE),  # JSON, either way round
+    re.compile(rf"{MESSAGE_KEY}.*?{LEVEL_KEY}", re.IGNORECASE),
+    re.compile(
+        r'\blevel=(?:error|critical|fatal)\b.*?\b(?:msg|message|event)="?(?P<message>[^"]*)', re.IGNORECASE
+    ),  # logfmt
     re.compile(rf"^(?:{LEVEL}):[\w.\-]+:(?P<message>.*)$"),  # logging.basicConfig: ERROR:root:message
     re.compile(
         rf"^(?P<before>.{{0,120}}?)\[?\b(?:{LEVEL})\b\]?[\s|:\-]*(?P<message>.*)$"
@@ -40,16 +47,7 @@ LEVEL_FORMATS = (
     re.compile(
         r"^(?P<before>.{0,60}?)\[(?:error|critical|fatal)\s*\]\s*(?P<message>.*)$"
     ),  # structlog: [error    ] message
-    re.compile(r"^(?:error|fatal):\s*(?P<message>.*)$", re.IGNORECASE),  # git, bash tools
-    re.compile(
-        r'"level(?:name)?":\s*"(?:error|critical|fatal)".*?"(?:event|message|msg)":\s*"(?P<message>.*?)(?<!\\)"',
-        re.IGNORECASE,
-    ),
-    re.compile(
-        r'"(?:event|message|msg)":\s*"(?P<message>.*?)(?<!\\)".*?"level(?:name)?":\s*"(?:error|critical|fatal)"',
-        re.IGNORECASE,
-    ),
-    re.compile(r'\blevel=(?:error|critical|fatal)\b.*?\b(?:msg|message|event)="?(?P<message>[^"]*)', re.IGNORECASE),
+    re.compile(r"^(?:error|fatal):\s*(?P<message>.*)$", re.IGNORECASE),  # git, command line tools
 )
 LOWER_LEVEL = re.compile(r"\b(DEBUG|INFO|NOTICE|WARN(ING)?)\b")
 LOGGER_NAME = re.compile(r"^[\w.\-]+\s+[|\-]\s+")

@@ -16,30 +16,36 @@ What is dropped is still read, and the last of it is kept aside, so that the end
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import logging
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from headrace.runners.diagnosis import looks_like_an_error
 from headrace.runners.line_splitter import LineSplitter
+from headrace.runners.log_limits import Budget, Flood, LogLimits
 from headrace.runners.redaction import Redactor
+
+__all__ = ["JobLog", "LogLimits", "LogLine", "Sink"]
 
 log = logging.getLogger(__name__)
 
-READ_BYTES = 1 << 16
-PAUSE_SECONDS, SHORT_READ_PAUSE_SECONDS = 0.002, 0.02  # a child that flushes each line must not wake us for each
-FLOOD_PAUSE_SECONDS = 0.01
+READ_BYTES, FLOOD_READ_BYTES = 1 << 16, 1 << 18  # what is only counted can be read in larger pieces
+PAUSE_SECONDS, FLOOD_PAUSE_SECONDS = 0.002, 0.005
+SHORT_BYTES, SHORT_PAUSE_SECONDS = 1 << 12, 0.02  # a child that flushes each line must not wake us for each
 TAIL_LINES, TAIL_ERRORS, TAIL_LINE_CHARACTERS = 200, 50, 4096
 SINK_SECONDS, SINK_RETRY_SECONDS = 30.0, (0.1, 0.5, 2.0)  # a batch may come twice then; its numbers tell
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(NamedTuple):
     """
-    One line as it is kept: *number* counts the lines of the job from 1, *stream* is such as `tap.stderr`.
+    One line as it is kept: `number` counts the lines of the job from 1, `stream` is such as `tap.stderr`.
+
+    A tuple, for one is made for each line, and a frozen dataclass takes three times as long.
     """
 
     number: int
@@ -50,22 +56,6 @@ class LogLine:
 
 
 Sink = Callable[[list[LogLine]], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class LogLimits:
-    """
-    How much a job may say.
-    """
-
-    line_characters: int = 1 << 16
-    job_bytes: int = 64 << 20
-    bytes_per_second: int = 5_000_000
-    burst_bytes: int = 20_000_000
-    backlog_bytes: int = 8 << 20  # held for a sink that does not follow
-    flush_bytes: int = 1 << 18
-    flush_seconds: float = 0.5
-    kept_aside_bytes: int = 1 << 16  # of what is dropped, for the end of a flood
 
 
 class JobLog:
@@ -180,15 +170,16 @@ class JobLog:
         Number, remember and hand on lines that are redacted already.
         """
         now = self._clock()
-        tail = self._tails.setdefault((stage, stream), Tail())
-        for text in texts:
-            self._numbered += 1
-            line = LogLine(self._numbered, now, stage, stream, text)
-            tail.add(line)
-            if not self._pending:
-                self._loop.call_later(self.limits.flush_seconds, self._wake.set)
-            self._pending.append(line)
-            self._pending_bytes += len(text)
+        first = self._numbered + 1
+        lines = [LogLine(number, now, stage, stream, text) for number, text in enumerate(texts, first)]
+        if not lines:
+            return
+        self._numbered += len(lines)
+        self._tails.setdefault((stage, stream), Tail()).extend(lines)
+        if not self._pending:
+            self._loop.call_later(self.limits.flush_seconds, self._wake.set)
+        self._pending += lines
+        self._pending_bytes += sum(len(line.text) for line in lines)
         if self._pending_bytes >= self.limits.flush_bytes:
             self._wake.set()
 
@@ -225,36 +216,19 @@ class Tail:
         self._last: deque[LogLine] = deque(maxlen=TAIL_LINES)
         self._errors: deque[LogLine] = deque(maxlen=TAIL_ERRORS)
 
-    def add(self, line: LogLine) -> None:
-        if len(line.text) > TAIL_LINE_CHARACTERS:
-            line = replace(line, text=line.text[:TAIL_LINE_CHARACTERS])
-        self._last.append(line)
-        if looks_like_an_error(line.text):
-            self._errors.append(line)
+    def extend(self, lines: list[LogLine]) -> None:
+        self._last.extend(map(shortened, lines[-TAIL_LINES:]))
+        if looks_like_an_error(
+            "\n".join(line.text for line in lines)
+        ):  # seldom, so the single lines are seldom looked at
+            self._errors.extend(shortened(line) for line in lines if looks_like_an_error(line.text))
 
     def lines(self) -> list[LogLine]:
         return [*self._errors, *self._last]
 
 
-class Budget:
-    """
-    A bucket of bytes: full at first, refilled evenly. Once it refused, it refuses until a second's worth is in it, so that a flood shows as a
-    few long gaps and not as thousands.
-    """
-
-    def __init__(self, limits: LogLimits, now: float) -> None:
-        self._per_second = limits.bytes_per_second
-        self._burst_bytes = self._left_bytes = float(limits.burst_bytes)
-        self._at = now
-
-    def take(self, size_bytes: int, now: float, *, refusing: bool) -> bool:
-        self._left_bytes = min(self._burst_bytes, self._left_bytes + (now - self._at) * self._per_second)
-        self._at = now
-        wanted = max(size_bytes, min(self._per_second, self._burst_bytes)) if refusing else size_bytes
-        if self._left_bytes < wanted:
-            return False
-        self._left_bytes -= size_bytes
-        return True
+def shortened(line: LogLine) -> LogLine:
+    return line if len(line.text) <= TAIL_LINE_CHARACTERS else line._replace(text=line.text[:TAIL_LINE_CHARACTERS])
 
 
 class Drain:
@@ -274,11 +248,13 @@ class Drain:
         self._pause: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         os.set_blocking(fd, False)
+        with contextlib.suppress(OSError, AttributeError):  # no pipe, over the user's share, or not Linux
+            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, FLOOD_READ_BYTES)
         self._loop.add_reader(fd, self._read)
 
     def _read(self) -> None:
         try:
-            piece = os.read(self._fd, READ_BYTES)
+            piece = os.read(self._fd, FLOOD_READ_BYTES if self._flood else READ_BYTES)
         except BlockingIOError:
             return
         except OSError:  # EIO: a pseudo-terminal's other side is gone
@@ -288,8 +264,9 @@ class Drain:
             return
         self._take(piece)
         self._loop.remove_reader(self._fd)
-        short = len(piece) < READ_BYTES
-        seconds = FLOOD_PAUSE_SECONDS if self._flood else SHORT_READ_PAUSE_SECONDS if short else PAUSE_SECONDS
+        seconds = (
+            FLOOD_PAUSE_SECONDS if self._flood else SHORT_PAUSE_SECONDS if len(piece) < SHORT_BYTES else PAUSE_SECONDS
+        )
         self._pause = self._loop.call_later(seconds, self._loop.add_reader, self._fd, self._read)
 
     def _take(self, piece: bytes) -> None:
@@ -327,38 +304,3 @@ class Drain:
         self._add(self.splitter.end())
         self.over.set()
         self._done(self)
-
-
-class Flood:
-    """
-    What is dropped of one stream, from the first refusal to the next room: counted, and the last of it kept.
-    """
-
-    def __init__(self, splitter: LineSplitter, reason: str, kept_aside_bytes: int) -> None:
-        self._splitter = splitter
-        self._reason = reason
-        self._most_bytes = kept_aside_bytes
-        self._torn = splitter.cutting  # the first kept line is not whole, so it may begin within a secret
-        self._last = b"" if self._torn else splitter.take_rest()
-        self._lines = self._lost_bytes = 0
-
-    def add(self, piece: bytes) -> None:
-        self._lines += piece.count(b"\n")
-        self._last += piece
-        if len(self._last) > self._most_bytes:
-            self._torn = True
-            self._lost_bytes += len(self._last) - self._most_bytes
-            self._last = self._last[-self._most_bytes :]
-
-    def end(self) -> list[str]:
-        """
-        Give a line that says what was dropped, if anything was, and the lines that were kept.
-        """
-        kept = self._last
-        if not self._torn:
-            return self._splitter.feed(kept)
-        torn, newline, kept = kept.partition(b"\n")
-        self._splitter.skip_line(self._lost_bytes + len(torn))
-        dropped = self._lines - kept.count(b"\n")
-        marker = f"[{dropped:,} lines dropped: {self._reason}]"
-        return [marker, *(self._splitter.feed(newline + kept)[1:] if newline else [])]

@@ -150,6 +150,8 @@ def test_a_syntax_error_has_no_heading():
         ('{"level": "error", "event": "no luck", "code": 3}', "no luck"),
         ('{"event": "no luck", "level": "critical"}', "no luck"),
         ('time="2026" level=error msg="no luck" code=3', "no luck"),
+        ('{"levelname": "ERROR", "name": "x", "message": "no \\"luck\\" today"}', 'no \\"luck\\" today'),
+        ("level=ERROR msg=late", "late"),
         ("fatal: repository not found", "repository not found"),
         ("2026-01-01 10:00:00 INFO finished with 0 ERROR rows", None),
         ("INFO all is well", None),
