@@ -216,9 +216,13 @@ class Intake:
         spans, count = stream.spans, stream.count
         self._held_bytes -= stream.raw_bytes
         stream.pieces, stream.spans, stream.count, stream.raw_bytes = [], array("Q"), 0, 0
-        self._take_block(stream, block, count, spans)
+        table, found = self._table(stream, block, count, spans)
+        del block  # a line may have 20 MB, and handing a table over may take a while
+        self._keep(stream, table)
+        if found.misfits and self._on_misfit == "fail":
+            raise _misfit_error(stream.name, found)
 
-    def _take_block(self, stream: Stream, block: bytes, count: int, spans: array[int]) -> None:
+    def _table(self, stream: Stream, block: bytes, count: int, spans: array[int]) -> tuple[pa.Table, _Found]:
         codec = self._codec(stream)
         decoded = codec.decoder.decode(block, count)
         found, lines = _Found(), LineNumbers(spans)
@@ -236,9 +240,7 @@ class Intake:
         self._take_unreadable(stream, decoded, found, lines)
         if found.misfits:
             table = self._take_misfits(stream, table, found)
-        self._keep(stream, table)
-        if found.misfits and self._on_misfit == "fail":
-            raise _misfit_error(stream.name, found)
+        return table, found
 
     def _keep(self, stream: Stream, table: pa.Table) -> None:
         size_bytes = table.nbytes

@@ -10,9 +10,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import queue
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +24,43 @@ from headrace.runners.data_errors import DiskFullError, OutputError, OutputLimit
 from headrace.runners.manifest import Part, sync_path
 from headrace.runners.part_formats import PartFormat, PartSink
 
-QUEUED_TABLES = 2
+QUEUED_BYTES = 24 << 20
 OPEN_PARTS = 32
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 Commit = Callable[[Mapping[str, tuple[Part, ...]]], None]
+
+
+class _WorkQueue:
+    """
+    Work in order, held back by the bytes it carries: one piece of any size may wait or be under way, more only within the limit.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._work: deque[tuple[Callable[[], None] | None, int]] = deque()
+        self._pending: deque[int] = deque()
+        self._changed = threading.Condition()
+
+    def put(self, work: Callable[[], None] | None, size_bytes: int) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._pending or sum(self._pending) + size_bytes <= self._limit_bytes)
+            self._work.append((work, size_bytes))
+            self._pending.append(size_bytes)
+            self._changed.notify_all()
+
+    def get(self) -> Callable[[], None] | None:
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self._work))
+            return self._work.popleft()[0]
+
+    def done(self) -> None:
+        """
+        The piece that was got last is finished.
+        """
+        with self._changed:
+            self._pending.popleft()
+            self._changed.notify_all()
 
 
 @dataclass(slots=True)
@@ -66,7 +97,7 @@ class PartWriter:
         self._number = max((int(part.name.split(".")[0]) for parts in kept.values() for part in parts), default=0)
         self._open: OrderedDict[str, _OpenPart] = OrderedDict()
         self._unsynced: list[str] = []
-        self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(QUEUED_TABLES)
+        self._queue = _WorkQueue(QUEUED_BYTES)
         self._error: HeadraceError | None = None
         self._thread = threading.Thread(target=self._run, name="part-writer", daemon=True)
         self._thread.start()
@@ -85,20 +116,20 @@ class PartWriter:
         Raises:
             DiskFullError, OutputLimitError, OutputError: earlier rows could not be written.
         """
-        self._hand_over(lambda: self._write(stream, shape, table))
+        self._hand_over(lambda: self._write(stream, shape, table), table.nbytes)
 
     def checkpoint(self, commit: Commit) -> None:
         """
         Have *commit* called, on the writer's thread, once all rows handed over so far are durable. Raises as `put`.
         """
-        self._hand_over(lambda: self._commit(commit))
+        self._hand_over(lambda: self._commit(commit), 0)
 
     def finish(self) -> None:
         """
         Wait until everything is written and the thread has ended. Raises as `put`.
         """
         if self._thread.is_alive():
-            self._queue.put(None)
+            self._queue.put(None, 0)
             self._thread.join()
         self.check()
 
@@ -106,14 +137,16 @@ class PartWriter:
         if self._error is not None:
             raise self._error
 
-    def _hand_over(self, work: Callable[[], None]) -> None:
+    def _hand_over(self, work: Callable[[], None], size_bytes: int) -> None:
         self.check()
-        self._queue.put(work)
+        self._queue.put(work, size_bytes)
 
     def _run(self) -> None:
         while (work := self._queue.get()) is not None:
             if self._error is None:
                 self._error = self._attempt(work)
+            del work  # and with it the rows, before the next ones are asked for
+            self._queue.done()
         closing = self._attempt(self._close_all)
         self._error = self._error or closing
 

@@ -40,6 +40,7 @@ class PipeReader:
     Args:
         on_idle: called when nothing came for *idle_seconds()*; it does what was put off (a progress report, a checkpoint).
         idle_seconds: how long to wait for bytes before calling *on_idle*; None waits for ever.
+        peer_fd: a pipe that what is read goes to; when nobody reads that any more, waiting ends and `peer_closed` is true.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class PipeReader:
         pause_seconds: float = PAUSE_SECONDS,
         on_idle: Callable[[], None] = lambda: None,
         idle_seconds: Callable[[], float | None] = lambda: None,
+        peer_fd: int | None = None,
     ) -> None:
         self._fd = fd
         self._read_bytes = read_bytes
@@ -58,15 +60,21 @@ class PipeReader:
         self._idle_seconds = idle_seconds
         self._poll = select.poll()
         self._poll.register(fd, select.POLLIN)
+        self._peer_fd = peer_fd
+        if peer_fd is not None:
+            self._poll.register(peer_fd, 0)  # POLLERR is always told: the reading end was closed
+        self.peer_closed = False
         self._drained = False  # the last read was short, so the pipe may be empty
 
     def read(self) -> bytes:
         """
-        The next bytes, or b"" at the end.
+        The next bytes, or b"" at the end, also when the peer closed.
         """
         if self._drained:
             time.sleep(self._pause_seconds)
             self._wait()
+            if self.peer_closed:
+                return b""
         chunk = os.read(self._fd, self._read_bytes)
         self._drained = len(chunk) < min(SHORT_READ_BYTES, self._read_bytes)
         return chunk
@@ -74,9 +82,11 @@ class PipeReader:
     def _wait(self) -> None:
         while True:
             seconds = self._idle_seconds()
-            if seconds is None:
+            if seconds is None and self._peer_fd is None:
                 return
-            if self._poll.poll(max(0.0, seconds) * 1000):
+            ready = self._poll.poll(None if seconds is None else max(0.0, seconds) * 1000)
+            if ready:
+                self.peer_closed = any(fd == self._peer_fd for fd, _ in ready)
                 return
             self._on_idle()
 

@@ -1,11 +1,13 @@
 """
 What a data-plane process tells the worker that started it: JSON lines on a pipe.
 
-A report never holds a process up or brings it down: when the worker is gone, reports are dropped (the shim ends the process).
+A report brings no process down: when the worker is gone, reports are dropped (the shim ends the process). A worker that is slow to read misses
+progress, which the next report tells anyway, and nothing else.
 """
 
 from __future__ import annotations
 
+import select
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 import msgspec
 
 from headrace.runners.data_errors import excerpt
-from headrace.runners.pipes import write_all
+from headrace.runners.pipes import grow_pipe, write_all
 
 PROGRESS_SECONDS = 0.5
 NOISE_REPORTS = 20
@@ -27,6 +29,14 @@ class Reporter:
     def __init__(self, fd: int | None) -> None:
         self._fd = fd
         self._lock = threading.Lock()
+        if fd is not None:
+            grow_pipe(fd)
+
+    def is_free(self) -> bool:
+        """
+        Whether a report can be sent without waiting for the worker.
+        """
+        return self._fd is not None and bool(select.select([], [self._fd], [], 0)[1])
 
     def send(self, kind: str, **facts: Any) -> None:
         line = msgspec.json.encode({"kind": kind, **facts}) + b"\n"

@@ -43,7 +43,7 @@ class Limits:
     max_records: MaxRecords = None
     max_output_bytes: int | None = None
     checkpoint_seconds: float = 30.0
-    checkpoint_bytes: int = 256 << 20
+    checkpoint_bytes: int = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
