@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import procrastinate
+import psycopg
 from procrastinate import exceptions, jobs, manager, retry, worker
 from psycopg import errors
 from psycopg_pool import AsyncConnectionPool
@@ -149,7 +150,7 @@ class TicketManager(manager.JobManager):
         except exceptions.ConnectorException as error:
             if isinstance(error.__cause__, errors.ForeignKeyViolation):
                 self._membership.gone(f"Worker {worker_id} was taken for dead.")
-            self._strays_possible = unanswered(error)
+            self._strays_possible = self._strays_possible or unanswered(error)
             raise
         except (asyncio.CancelledError, OSError):
             self._strays_possible = True
@@ -181,6 +182,8 @@ class TicketManager(manager.JobManager):
             )
         except AbandonedError:
             return
+        except psycopg.Error:
+            log.exception("Job entry %s could not be let go; it comes back with the next look for strays.", job.id)
         # No row is as good: the handler settled it in its own transaction, or a lost answer hid that it is done, or others hold it.
         self._held.discard(job.id)
 

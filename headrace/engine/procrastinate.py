@@ -154,7 +154,7 @@ class ProcrastinateQueue:
         """
         Hand tickets to *handler*, up to `node.slots` at once, until *stop* is set and the last handler has ended.
 
-        Joins as soon as the database answers and rides out its outages; a membership that was lost on the way is followed by a new one, with
+        One call at a time. Joins as soon as the database answers and rides out its outages; a membership that was lost on the way is followed by a new one, with
         a new id. What the handler does decides over its ticket: returning takes it off the queue; raising brings it back
         after a pause (it is logged here, and never given up); being cancelled brings it back at once.
 

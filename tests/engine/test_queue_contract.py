@@ -7,6 +7,7 @@ What `headrace.core.queue` promises, with one worker in this process.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from headrace.core.errors import FencedError
 from headrace.core.queue import Claim, Ticket
-from headrace.engine.procrastinate import ProcrastinateQueue
+from headrace.engine.procrastinate import Node, ProcrastinateQueue, open_pool
 
 Connection = psycopg.AsyncConnection[Any]
 Working = Callable[..., Any]
@@ -262,6 +263,47 @@ async def test_a_drain_cancels_handlers_after_the_grace_and_hands_their_tickets_
 
     assert again.tickets == record.tickets
     assert again.claims[0].worker_id != record.claims[0].worker_id
+
+
+async def test_a_worker_whose_task_is_cancelled_drains_as_well(
+    queue: ProcrastinateQueue, connection: Connection
+) -> None:
+    """
+    Cancelling `work` is asking it to stop: it leaves, and its tickets are back.
+    """
+    record = Recorder(open_gate=False)
+    node = Node(name="here", slots=1, on_lost=print, grace_seconds=0.05)
+    worker = asyncio.create_task(queue.work(record, node=node, stop=asyncio.Event()))
+    await queue.put(connection, [Ticket("a", 1)])
+    await connection.commit()
+    await record.seen("start")
+    worker.cancel()
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        await asyncio.wait([worker])
+
+    assert worker.cancelled()
+    assert ("cancelled", "a") in record.events
+    assert await value(connection, "SELECT string_agg(status::text, ' ') FROM procrastinate_jobs") == "todo"
+    assert await value(connection, "SELECT count(*) FROM engine_workers") == 0
+
+
+async def test_a_worker_that_waits_for_the_database_can_be_stopped(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    Without a database a worker waits, says so once, and ends when asked.
+    """
+    stop = asyncio.Event()
+
+    class StopWhenSaid(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            stop.set()
+
+    said = StopWhenSaid()
+    logging.getLogger("headrace.engine.outage").addHandler(said)
+    async with open_pool("host=/nowhere connect_timeout=2") as pool, asyncio.timeout(DEADLINE_SECONDS):
+        await ProcrastinateQueue(pool).work(Recorder(), node=Node(name="here", slots=1, on_lost=print), stop=stop)
+    logging.getLogger("headrace.engine.outage").removeHandler(said)
+
+    assert caplog.text.count("The database does not answer") == 1
 
 
 async def test_settling_is_part_of_the_callers_transaction(
