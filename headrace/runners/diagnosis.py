@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from headrace.runners.command import Exit, LimitExceeded
+from headrace.runners.redaction import Redactor
 
 Blame = Literal["customer", "developer", "operator"]
 
@@ -112,11 +113,13 @@ def diagnose(
     errors_text: str | None = None,
     exceptions: Sequence[Mapping[str, Any]] = (),
     peak_memory_bytes: int | None = None,
+    redactor: Redactor | None = None,
 ) -> Cause | None:
     """
     Say why *stage* failed, or None if nothing here speaks of a failure.
 
     *tail_lines* in order; *errors_text* is what errors.txt holds; *exceptions* are the hg-tap-exception-*.json of this stage as read, the newest last.
+    Log lines are redacted already; what comes from files is not, so hand in the job's *redactor* with them.
     """
     ended = sorted(exits, key=lambda one: one.order)
     lines = [line for line in tail_lines if line.text.strip()]
@@ -133,6 +136,8 @@ def diagnose(
     if verdict is None:
         return None
     sentence, who = verdict
+    if redactor:
+        sentence = redactor.redact(sentence)
     return Cause(stage, shorten(sentence), who, evidence, culprit.name if culprit else None)
 
 

@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Self
 
+from headrace.core.errors import BackpressureError
 from headrace.runners.command import DEVNULL, Command, Exit, LimitExceeded, Limits, ResourceUsage, child_environment
 from headrace.runners.shim_link import ShimLink
 from headrace.runners.supervision import Child, Supervision
@@ -33,6 +35,8 @@ __all__ = [
     "Supervision",
     "child_environment",
 ]
+
+log = logging.getLogger(__name__)
 
 SPARE_AFTER_SECONDS = 0.05  # a spare shim's start must not compete with the child just started
 
@@ -77,6 +81,7 @@ class ShimPool:
         Lend a shim for one step; on leaving, every descendant is ended and gone.
 
         Raises:
+            BackpressureError: the machine has no process or descriptor to spare.
             ChildrenRemainError: on leaving; the kernel did not let them die in time.
         """
         limits = limits or Limits()
@@ -103,7 +108,7 @@ class ShimPool:
                 break
             self._discard(link)
         else:
-            link = ShimLink()
+            link = start_link()
         if not self._idle and not self._refill:
             self._refill = asyncio.get_running_loop().call_later(SPARE_AFTER_SECONDS, self._fill)
         return link
@@ -111,7 +116,11 @@ class ShimPool:
     def _fill(self) -> None:
         self._refill = None
         while len(self._idle) < self._warm:
-            self._idle.append(ShimLink())
+            try:
+                self._idle.append(start_link())
+            except BackpressureError as error:  # a spare can wait; a lease that needs one asks again and tells
+                log.warning("%s", error)
+                return
 
     def _give_back(self, link: ShimLink, *, clean: bool) -> None:
         if clean and link.alive and self._open and len(self._idle) < self._spare:
@@ -124,3 +133,13 @@ class ShimPool:
         task = asyncio.get_running_loop().create_task(link.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+
+def start_link() -> ShimLink:
+    try:
+        return ShimLink()
+    except OSError as error:
+        raise BackpressureError(
+            f"No supervisor for child processes could be started: {error.strerror}.",
+            "Run fewer jobs at once, or raise the limits on processes and open files.",
+        ) from error

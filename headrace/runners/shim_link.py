@@ -42,7 +42,11 @@ class ShimLink:
         self._loop = asyncio.get_running_loop()
         self._socket, theirs = socket.socketpair()
         with theirs:
-            self._process = start_shim(theirs)
+            try:
+                self._process = start_shim(theirs)
+            except BaseException:
+                self._socket.close()
+                raise
         self._socket.setblocking(False)
         self._sending = asyncio.Lock()
         self._unread = b""

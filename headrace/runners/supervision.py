@@ -122,7 +122,10 @@ class Supervision:
                 await self._tell(spawn_message(command, list(fds)), list(fds.values()))
             answer = await starting[1]
             if answer["event"] == "failed":
-                raise spawn_error(command, answer)
+                raise spawn_error(command, answer["errno"], answer["reason"])
+        except OSError as error:  # no descriptor left for its streams
+            close_pipes(pipes)
+            raise spawn_error(command, error.errno or 0, str(error.strerror)) from error
         except BaseException:
             close_pipes(pipes)
             raise
@@ -287,14 +290,15 @@ def spawn_message(command: Command, targets: list[int]) -> dict[str, Any]:
     }
 
 
-def spawn_error(command: Command, answer: dict[str, Any]) -> SpawnError:
+def spawn_error(command: Command, number: int, reason: str) -> SpawnError:
     program = command.argv[0] if command.argv else ""
-    reason = f"{command.name} could not be started: {answer['reason']}."
     instruction = "Check the command and that it is installed on this machine."
-    if answer["errno"] == errno.ENOENT and answer["reason"].endswith(program) and Path(program).is_file():
+    if number == errno.ENOENT and reason.endswith(program) and Path(program).is_file():
         instruction = (
             f"{program} is there, but the interpreter that its first line names is not: build its environment again."
         )
-    elif answer["errno"] == errno.EACCES:
+    elif number == errno.EACCES:
         instruction = f"Make {program} executable for the server's user."
-    return SpawnError(reason, instruction, child=command.name, errno=answer["errno"])
+    elif number in (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM):
+        instruction = "Run fewer jobs at once, or raise the limits on processes, memory and open files."
+    return SpawnError(f"{command.name} could not be started: {reason}.", instruction, child=command.name, errno=number)

@@ -10,6 +10,7 @@ import pytest
 
 from headrace.runners.command import Exit, LimitExceeded
 from headrace.runners.diagnosis import diagnose, level_message, looks_like_an_error
+from headrace.runners.redaction import Redactor
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 TRACEBACK = """Traceback (most recent call last):
@@ -256,3 +257,14 @@ def test_a_cause_is_one_short_sentence():
 
     assert cause.sentence.startswith("first second xxx")
     assert len(cause.sentence) == 500
+
+
+def test_a_cause_from_a_file_is_redacted():
+    """
+    errors.txt and exception files did not come through the log, so their secrets go here.
+    """
+    cause = diagnose(
+        "etl", [ended("etl", 1)], [], errors_text="ERROR: key s3cr3t-t0ken refused", redactor=Redactor(["s3cr3t-t0ken"])
+    )
+
+    assert cause.sentence == "ERROR: key *** refused"

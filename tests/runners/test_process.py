@@ -3,7 +3,9 @@ Children as the worker sees them: how they end, what they may use, and that none
 """
 
 import asyncio
+import contextlib
 import os
+import resource
 import signal
 import stat
 import sys
@@ -24,7 +26,7 @@ from child_kit import (
     watch,
 )
 
-from headrace.core.errors import SpawnError
+from headrace.core.errors import BackpressureError, ChildrenRemainError, SpawnError
 from headrace.runners.process import DEVNULL, Command, Limits, ShimPool, child_environment
 
 
@@ -280,9 +282,9 @@ async def test_progress_holds_the_limit_off(pool, tmp_path):
     A step that gets on is left alone, however long it takes.
     """
     loop = asyncio.get_running_loop()
-    async with pool.lease(Limits(no_progress_seconds=0.2, grace_seconds=0)) as step:
+    async with pool.lease(Limits(no_progress_seconds=0.5, grace_seconds=0)) as step:
         child = await step.spawn(fake("tap.py", "silent", cwd=tmp_path))
-        until = loop.time() + 0.6
+        until = loop.time() + 1.0
         ticks = asyncio.Event()
 
         def tick() -> None:
@@ -351,6 +353,52 @@ async def test_no_descriptor_leaks(tmp_path):
                 if number % 3 == 0:
                     with pytest.raises(SpawnError):
                         await step.spawn(command("three", "nope-nope", cwd=tmp_path))
+    assert open_fds() == before
+
+
+async def test_a_shim_that_does_not_answer_is_told_and_gone(tmp_path, monkeypatch):
+    """
+    Leaving a step never waits without an end; what could not be ended then ends as soon as its shim runs again.
+    """
+    monkeypatch.setattr("headrace.runners.supervision.KILL_SECONDS", 0.2)
+    async with ShimPool(0) as pool:
+        lease = pool.lease(Limits(grace_seconds=0), stage="sync")
+        step = await lease.__aenter__()
+        child = await step.spawn(fake("tap.py", "silent", cwd=tmp_path))
+        with watch(child.pid) as handles:
+            os.kill(step._link.pid, signal.SIGSTOP)
+            with pytest.raises(ChildrenRemainError) as caught:
+                await lease.__aexit__(None, None, None)
+
+            assert await all_gone(handles)
+    assert caught.value.facts == {"children": ["tap"]}
+
+
+@contextlib.contextmanager
+def no_descriptor_left():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    probe = os.dup(0)
+    os.close(probe)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (probe, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_a_machine_without_descriptors_is_told(tmp_path):
+    """
+    Too many open files is an error with a next move, leaks nothing, and is over when it is over.
+    """
+    before = open_fds()
+    async with ShimPool(0) as pool:
+        with no_descriptor_left(), pytest.raises(BackpressureError, match="fewer jobs"):
+            async with pool.lease():
+                pass
+        async with pool.lease() as step:
+            with no_descriptor_left(), pytest.raises(SpawnError, match="fewer jobs"):
+                await step.spawn(command("one", "true", cwd=tmp_path))
+            assert (await (await step.spawn(command("one", "true", cwd=tmp_path))).wait()).succeeded
     assert open_fds() == before
 
 
