@@ -1,0 +1,138 @@
+"""
+`headrace init`, `up`, `serve`, `worker`: a project to serve, and the processes that serve it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headrace.cli.options import Home, Json, Project
+from headrace.core.errors import InvalidError
+
+if TYPE_CHECKING:
+    from headrace.settings import Settings
+
+Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one. Else HEADRACE_PORT, else 8450.")]
+Host = Annotated[str | None, typer.Option(help="Address to listen on. Else HEADRACE_HOST, else 127.0.0.1.")]
+PROJECT_FILE = "headrace.yml"
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to make; what is there is not overwritten.")],
+    as_json: Json = False,
+) -> None:
+    """
+    Write a project that runs as it is: a flow, its data and its script.
+    """
+    from headrace.cli.init import write_project
+    from headrace.cli.output import say_json, to_people
+
+    write_project(folder)
+    if as_json:
+        say_json({"project": str(folder)})
+    elif to_people():
+        print(f"The project is in {folder}. Serve it with: headrace up --project {shlex.quote(str(folder))}")
+    else:
+        print(folder)
+
+
+def up(
+    home: Home = None,
+    project: Project = None,
+    port: Port = None,
+    host: Host = None,
+    with_parent: Annotated[
+        bool, typer.Option("--with-parent", hidden=True, help="End when standard input does.")
+    ] = False,
+) -> None:
+    """
+    Run everything in one process tree on an embedded database, until Ctrl-C.
+    """
+    settings = read_settings(home=home, project=project, port=port, host=host)
+    from headrace.telemetry import configure_logging
+    from headrace.up import run_up
+
+    async def main() -> int:
+        if with_parent:
+            asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _end_at_eof)
+        return await run_up(settings, on_ready=lambda url, key: _say_ready(settings, url, key))
+
+    configure_logging(level=settings.log_level, format=settings.log_format)
+    raise typer.Exit(asyncio.run(main()))
+
+
+def _end_at_eof() -> None:
+    if not os.read(sys.stdin.fileno(), 4096):
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _say_ready(settings: Settings, url: str, key: str | None) -> None:
+    print(f"Headrace serves {url}")
+    if key:
+        print(f"Admin key, shown this once and kept in {settings.home / 'admin.key'}: {key}")
+    print(f"Try: curl -H 'x-api-key: {key or 'KEY'}' {url}/api/v1/flows", flush=True)
+
+
+def serve(home: Home = None, project: Project = None, port: Port = None, host: Host = None) -> None:
+    """
+    Run the API, the schedules and the deliveries, on HEADRACE_DATABASE_URL.
+    """
+    _run_role("serve", home=home, project=project, port=port, host=host)
+
+
+def worker(home: Home = None, project: Project = None) -> None:
+    """
+    Run jobs, on HEADRACE_DATABASE_URL.
+    """
+    _run_role("worker", home=home, project=project)
+
+
+def _run_role(role: str, **flags: Any) -> None:
+    settings = read_settings(**flags)
+    from headrace.app import run_role
+
+    raise typer.Exit(run_role(settings, role))
+
+
+def read_settings(*, project: Path | None = None, **flags: Any) -> Settings:
+    """
+    Read the server's settings: the project's headrace.yml, then the environment, then *flags*.
+
+    A working directory with a headrace.yml is the project when none is named.
+
+    Raises:
+        InvalidError: a setting or the file cannot be read; the reason holds no value, which may be a secret.
+    """
+    from pydantic import ValidationError
+    from ruamel.yaml.error import YAMLError
+
+    from headrace.settings import load_settings
+
+    folder = project or (Path.cwd() if Path(PROJECT_FILE).is_file() else None)
+    if folder is not None and not folder.is_dir():
+        raise InvalidError(f"There is no project folder {folder}.", f"Make one with `headrace init {folder}`.")
+    file = folder / PROJECT_FILE if folder else None
+    try:
+        return load_settings(file=file, project=folder, **flags)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = ".".join(map(str, first["loc"]))
+        raise InvalidError(
+            f"The setting {name} is not as it should be: {first['msg']}.",
+            f"Correct HEADRACE_{name.upper()}, the option, or `server` in {PROJECT_FILE}.",
+        ) from None
+    except (YAMLError, AttributeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        raise InvalidError(
+            f"{file}{place} is not readable as a project file.", "Correct it; `headrace doctor` shows every mistake."
+        ) from None
