@@ -412,7 +412,7 @@ def test_a_child_sees_nothing_of_the_servers_environment(tmp_path):
         "HEADRACE_ADMIN_KEY": "k",
         "DATABASE_URL": "d",
         "AWS_SECRET_ACCESS_KEY": "s",
-        "HOME": "/root",
+        "HOME": "/home/server",
     }
 
     seen = child_environment(server, home=tmp_path, tmp=tmp_path / "tmp", extra={"TAP_START": "2026"})
