@@ -24,7 +24,7 @@ from pathlib import Path
 
 
 def messages():
-    with Path(ARGUMENTS.input or "/dev/stdin").open() as source:
+    with Path(ARGUMENTS.input).open() if ARGUMENTS.input else sys.stdin as source:
         for line in source:
             yield json.loads(line)
 

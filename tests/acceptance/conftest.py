@@ -1,0 +1,51 @@
+"""
+One server with the flows that most acceptance tests share.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from acceptance.projects import ProjectFolder
+from acceptance.running_server import RunningServer, running
+
+TAP_MODES = (
+    "good", "slow", "exit-3", "raise", "garbage", "nothing", "no-schema", "noise", "print-secret", "state-then-crash",
+    "ignore-term", "hang", "silent", "daemon", "rotate-token",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def shared_server() -> Iterator[RunningServer]:
+    """
+    A server over every fake tap, script and target; no test may stop it.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="headrace-acceptance-", dir="/tmp"))
+    folder.chmod(0o755)
+    with running(folder / "home", shared_project(folder / "project").folder, HEADRACE_SLOTS="4") as server:
+        yield server
+    if not os.environ.get("HEADRACE_KEEP"):
+        shutil.rmtree(folder)
+
+
+def shared_project(folder: Path) -> ProjectFolder:
+    project = ProjectFolder(folder)
+    taps = {mode: {"mode": mode, "secret": "s3cr3t-t0ken/with+signs", "refresh_token": "r1"} for mode in TAP_MODES}
+    project.flow("plain", taps, limits={"sync": {"no_progress_seconds": 2, "grace_seconds": 1}})
+    project.flow("many", {f"t{number}": {} for number in range(8)})
+    project.flow("script-good", {"acme": {}}, script="etl_singer.py", files={"format": "csv"})
+    for name in ("raises", "nothing", "errors_txt"):
+        project.flow(f"script-{name.replace('_', '-')}", {"acme": {}}, script=f"etl_{name}.py")
+    project.flow("script-loop", {"acme": {}}, script="etl_loop.py", limits={"etl": {"wall_seconds": 1}})
+    project.flow("script-memory", {"acme": {}}, script="etl_memory.py", limits={"etl": {"memory_bytes": "100 MiB"}})
+    project.flow("script-syntax", {"acme": {}}, script="etl_syntax_error.py.txt")
+    targets = ("good", "exits-early", "exit-4", "no-state", "sdk", "sdk-failures")
+    project.flow("target", {mode: ({"records": 2000}, {"mode": mode}) for mode in targets})
+    project.flow("no-such-package", {"acme": {}}, script="etl_good.py", requirements="headrace-no-such-package==1\n")
+    return project
