@@ -12,6 +12,8 @@ from headrace.core.job import Job
 class Dialect(Protocol):
     """
     The wire of one product, as far as the core has to know it. All methods are pure.
+
+    One whose jobs are told to other webhooks than those of `job-lifecycle` names theirs in an attribute `subscription`.
     """
 
     name: str

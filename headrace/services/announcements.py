@@ -4,7 +4,8 @@ What others are told of a job: a delivery for each webhook that wants it, in the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,23 @@ from headrace.store.sealing import Sealer
 from headrace.store.workspaces import Workspace, Workspaces
 
 _REMEMBERED_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """
+    Something to tell that is not a job's own change.
+
+    Attributes:
+        subscription: which webhooks want it.
+        topic: what happened, in a word.
+        body: plain JSON values, no secrets.
+    """
+
+    subscription: str
+    topic: str
+    tenant: str
+    body: dict[str, Any]
 
 
 class Announcements:
@@ -51,25 +69,49 @@ class Announcements:
         Owe every subscribed webhook the job as it stands now, in the caller's transaction.
         """
         workspace = await self._workspace(connection, workspace_id)
-        hooks = [hook for hook in workspace.definition.get("webhooks", []) if "job-lifecycle" in hook["events"]]
-        if not hooks:
+        if not workspace.definition.get("webhooks"):
             return
         job = await jobs.read(connection, job_id)
         if job is None:
             return
         dialect = self._dialects[job.dialect]
+        hooks = _subscribed(workspace, getattr(dialect, "subscription", "job-lifecycle"))
         topic = dialect.topic(job)
-        if not topic:
+        if not topic or not hooks:
             return
         body = msgspec.json.encode(dialect.details(job))
+        await self._owe(connection, workspace, hooks, topic, body, tenant=job.tenant, job_id=job.id, event_id=event_id)
+
+    async def tell(self, connection: Connection, workspace_id: UUID, notice: Notice) -> None:
+        """
+        Owe every subscribed webhook a notice, in the caller's transaction.
+        """
+        workspace = await self._workspace(connection, workspace_id)
+        hooks = _subscribed(workspace, notice.subscription)
+        if hooks:
+            body = msgspec.json.encode(notice.body)
+            await self._owe(connection, workspace, hooks, notice.topic, body, tenant=notice.tenant)
+
+    async def _owe(
+        self,
+        connection: Connection,
+        workspace: Workspace,
+        hooks: Sequence[Mapping[str, Any]],
+        topic: str,
+        body: bytes,
+        *,
+        tenant: str,
+        job_id: UUID | None = None,
+        event_id: int | None = None,
+    ) -> None:
         for hook in hooks:
             await deliveries.owe(
                 connection,
                 deliveries.NewDelivery(
                     id=self._new_id(),
-                    workspace_id=workspace_id,
-                    tenant=job.tenant,
-                    job_id=job.id,
+                    workspace_id=workspace.id,
+                    tenant=tenant,
+                    job_id=job_id,
                     event_id=event_id,
                     sink=f"webhook:{hook['url']}",
                     topic=topic,
@@ -104,6 +146,10 @@ class Announcements:
             known = (self._monotonic() + _REMEMBERED_SECONDS, found)
             self._remembered[workspace_id] = known
         return known[1]
+
+
+def _subscribed(workspace: Workspace, subscription: str) -> list[Mapping[str, Any]]:
+    return [hook for hook in workspace.definition.get("webhooks", []) if subscription in hook["events"]]
 
 
 def seal_webhooks(webhooks: list[dict[str, Any]], sealer: Sealer, workspace: str) -> list[dict[str, Any]]:
