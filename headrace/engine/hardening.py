@@ -119,6 +119,8 @@ class TicketManager(manager.JobManager):
                 continue
             except AbandonedError:
                 return None
+            if self._membership.lost:
+                return None  # answered too late: whatever it is, others get it with the rest
             if job is not None or heard == self.announcements:
                 return job
         return None
@@ -208,6 +210,7 @@ class TicketWorker(worker.Worker):
         self._stop_asked = stop_asked
         self._halt = halt
         self._membership = membership
+        self._ending: asyncio.Task[None] | None = None
         membership.on_announcement = self._announced
         membership.on_cancel = self._cancel_handlers
 
@@ -237,5 +240,7 @@ class TicketWorker(worker.Worker):
 
     def _cancel_handlers(self) -> None:
         self._stop_event.set()
-        for task in list(self._running_jobs):
-            task.cancel()
+        handlers = list(self._running_jobs)
+        for handler in handlers:
+            handler.cancel()
+        self._ending = asyncio.create_task(self._membership.stand_down(handlers), name="headrace-stand-down")

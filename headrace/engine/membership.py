@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import psycopg
@@ -62,10 +62,10 @@ class Membership:
         self._children_ended = asyncio.Event()
         self.outage = Outage(answer_seconds=liveness.answer_seconds)
         self.lost = False
-        self.on_announcement: Callable[[], None] = (
-            _nothing  # also after each (re)connect: what was said meanwhile is not repeated
-        )
-        self.on_cancel: Callable[[], None] = _nothing  # the membership was lost: the handlers have to go
+        # Tickets may have come: announced, or unheard while there was no connection.
+        self.on_announcement: Callable[[], None] = _nothing
+        # The membership was lost: cancel the handlers, then `stand_down`.
+        self.on_cancel: Callable[[], None] = _nothing
 
     @property
     def joined(self) -> bool:
@@ -106,8 +106,7 @@ class Membership:
         old tickets back on the queue.
         """
         if self.lost:
-            await self._children_ended.wait()
-            self._watchdog.stand_down()
+            await self.stand_down()
         given_up = self._abandoned if self.lost else lambda: self.lost
         try:
             with contextlib.suppress(AbandonedError):  # then another node's reaper does it
@@ -117,6 +116,15 @@ class Membership:
             if self._duty is not None:
                 self._duty.cancel()
                 await asyncio.wait([self._duty])
+
+    async def stand_down(self, handlers: Collection[asyncio.Task[Any]] = ()) -> None:
+        """
+        After a loss, wait until *handlers* and the children have ended, and let the process live on.
+        """
+        if handlers:
+            await asyncio.wait(handlers)
+        await self._children_ended.wait()
+        self._watchdog.stand_down()
 
     async def ride(self, name: str, *, unless: Callable[[], bool], **values: Any) -> list[TupleRow]:
         """
@@ -151,9 +159,8 @@ class Membership:
         try:
             self._on_lost(reason)
         except Exception:
-            log.exception(
-                "Ending the children failed."
-            )  # the watchdog's deadline ends the process, and so the children
+            # Nobody stands down now, so the watchdog ends the process at its deadline, and the children with it.
+            log.exception("Ending the children failed.")
             return
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._children_ended.set)

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib import resources
 from typing import Any, Final
 
 import procrastinate
@@ -26,7 +27,6 @@ from headrace.engine.liveness import Liveness
 from headrace.engine.membership import Membership
 from headrace.engine.outage import AbandonedError, unanswered
 from headrace.engine.queries import ask
-from headrace.store.migrations.upgrade import read_sql
 
 QUEUE_NAME: Final = "jobs"
 
@@ -37,10 +37,10 @@ def schema_sql() -> str:
     """
     Give the DDL of the engine as its package ships it, then ours on top; for an empty database, once.
 
-    Many statements with literal percent signs: execute it without parameters. Under SQLAlchemy that is
-    `exec_driver_sql(schema_sql(), execution_options={"no_parameters": True})`.
+    Many statements with literal percent signs: execute it without parameters. Our part stands with the migrations, which run the same.
     """
-    return f"{schema.SchemaManager.get_schema()}\n{read_sql('0001_queue')}"
+    ours = resources.files("headrace.store.migrations").joinpath("versions/0001_queue.sql").read_text("utf-8")
+    return f"{schema.SchemaManager.get_schema()}\n{ours}"
 
 
 def open_pool(conninfo: str, *, max_size: int = 4) -> AsyncConnectionPool[Any]:
@@ -154,9 +154,9 @@ class ProcrastinateQueue:
         """
         Hand tickets to *handler*, up to `node.slots` at once, until *stop* is set and the last handler has ended.
 
-        One call at a time. Joins as soon as the database answers and rides out its outages; a membership that was lost on the way is followed by a new one, with
-        a new id. What the handler does decides over its ticket: returning takes it off the queue; raising brings it back
-        after a pause (it is logged here, and never given up); being cancelled brings it back at once.
+        Joins as soon as the database answers and rides out its outages; a membership that was lost on the way is followed by a new one,
+        with a new id. One call at a time. What the handler does decides over its ticket: returning takes it off the queue; raising brings it
+        back after a pause (it is logged here, and never given up); being cancelled brings it back at once.
 
         On *stop* nothing new is fetched; handlers still running after `node.grace_seconds` are cancelled, and are expected to end. The
         process ends by itself (exit code 70) when this worker was taken for dead, or cannot end its work in time after losing contact.
