@@ -300,7 +300,7 @@ def web_app(p: Parts) -> FastAPI:
         deliveries=p.deliveries,
         nodes=p.nodes,
         not_ready=p.not_ready,
-        run_flow={"hotglue": run_hotglue},
+        run_flow=run_hotglue,
     )
     return create_app(
         services,

@@ -114,25 +114,33 @@ class ErrorEdge:
         except Exception as error:  # the edge of every request
             if progress.started and not progress.ended:
                 raise  # only a broken connection can say that the half-sent reply is void
-            answer = self._as_ours(error, scope)
+            _note(error, scope)
             if not progress.started:
-                await self._reply(answer)(scope, receive, send)
+                await self._reply(as_ours(error, scope))(scope, receive, send)
 
-    def _as_ours(self, error: Exception, scope: Scope) -> HeadraceError:
-        if isinstance(error, HTTPException):
-            return from_http(error)
-        if isinstance(error, CallerError):
-            return error
-        request_id = scope.get(REQUEST_ID, "")
-        if isinstance(error, RetriableError):
-            log.warning("request refused for now", request_id=request_id, reason=error.reason, **error.facts)
-            return error
+
+def as_ours(error: Exception, scope: Scope) -> HeadraceError:
+    """
+    Say in our words what was raised; of what nobody planned, only where to look for it.
+    """
+    if isinstance(error, HeadraceError):
+        return error
+    if isinstance(error, HTTPException):
+        return from_http(error)
+    request_id = scope.get(REQUEST_ID, "")
+    return InternalError(
+        "The server failed to answer.", f"Look for request {request_id} in its log.", request_id=request_id
+    )
+
+
+def _note(error: Exception, scope: Scope) -> None:
+    if isinstance(error, (CallerError, HTTPException)):
+        return
+    request_id = scope.get(REQUEST_ID, "")
+    if isinstance(error, RetriableError):
+        log.warning("request refused for now", request_id=request_id, reason=error.reason, **error.facts)
+    else:
         log.error("request failed", request_id=request_id, method=scope["method"], path=scope["path"], exc_info=error)
-        if isinstance(error, HeadraceError):
-            return error
-        return InternalError(
-            "The server failed to answer.", f"Look for request {request_id} in its log.", request_id=request_id
-        )
 
 
 class _Progress:

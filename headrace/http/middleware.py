@@ -6,8 +6,10 @@ Pure ASGI: nothing here copies a body or starts a task.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 from uuid import uuid4
 
@@ -20,6 +22,8 @@ from headrace.http.refusals import EncodingError
 REQUEST_ID: Final = "headrace.request_id"
 
 _REQUEST_ID_FORM = re.compile(rb"[\x21-\x7e]{1,128}")
+_DRAIN_SECONDS = 5.0
+_DRAIN_BYTES = 256 * 2**20
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -101,26 +105,36 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 class SafePath:
     """
     Refuse what no id can contain: control characters, and a slash or a NUL that was encoded to look like part of a name.
+
+    Outside of every router: their patterns would take such a path for another one.
+
+    Args:
+        refuse: gives the application that answers with an error on a path.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, refuse: Callable[[str, InvalidError], ASGIApp]) -> None:
         self._app = app
+        self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            raw = bytes(scope.get("raw_path") or b"").lower()
-            if b"%2f" in raw or _CONTROL.search(scope["path"]):
-                raise InvalidError(
-                    "The path contains an encoded slash or a control character.", "Use ids without them."
-                )
-            if b"%00" in scope.get("query_string", b""):
-                raise InvalidError("The query contains the character NUL.", "Leave it out.")
-        await self._app(scope, receive, send)
+        error = _unsafe(scope) if scope["type"] == "http" else None
+        app = self._app if error is None else self._refuse(scope["path"], error)
+        await app(scope, receive, send)
+
+
+def _unsafe(scope: Scope) -> InvalidError | None:
+    if b"%2f" in bytes(scope.get("raw_path") or b"").lower() or _CONTROL.search(scope["path"]):
+        return InvalidError("The path contains an encoded slash or a control character.", "Use ids without them.")
+    if b"%00" in scope.get("query_string", b""):
+        return InvalidError("The query contains the character NUL.", "Leave it out.")
+    return None
 
 
 class BodyLimit:
     """
     Refuse bodies that are too large, before they are in memory, and encoded ones, which could hide their size.
+
+    What remains of a large body is read and dropped for a moment: most clients look for the reply only when they have sent all.
     """
 
     def __init__(self, app: ASGIApp, limit_bytes: int) -> None:
@@ -134,20 +148,23 @@ class BodyLimit:
         encoding = (header(scope, b"content-encoding") or b"identity").strip().lower()
         if encoding != b"identity":
             raise EncodingError("The body is encoded.", "Send it plain, without Content-Encoding.")
+        body = _CountedBody(receive, self._limit_bytes)
         announced = header(scope, b"content-length") or b"0"
         if announced.isdigit() and int(announced) > self._limit_bytes:
+            if header(scope, b"expect") is None:
+                await body.drain()
             raise self._too_large()
-        received = 0
 
-        async def counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._limit_bytes:
-                raise self._too_large()
-            return message
+        async def unless_refused(message: Message) -> None:
+            # A framework that takes every failed read for bad JSON must not answer for us.
+            if not body.exceeded:
+                await send(message)
 
-        await self._app(scope, counted, send)
+        with suppress(_ExceededError):
+            await self._app(scope, body.receive, unless_refused)
+        if body.exceeded:
+            await body.drain()
+            raise self._too_large()
 
     def _too_large(self) -> TooLargeError:
         return TooLargeError(
@@ -156,3 +173,40 @@ class BodyLimit:
             limit_bytes=self._limit_bytes,
             setting="body_limit_bytes",
         )
+
+
+class _ExceededError(Exception):
+    """The body has gone over its limit."""
+
+
+class _CountedBody:
+    """A request's body as it comes in."""
+
+    def __init__(self, receive: Receive, limit_bytes: int) -> None:
+        self._receive = receive
+        self._limit_bytes = limit_bytes
+        self._received = 0
+        self._ended = False
+        self.exceeded = False
+
+    async def receive(self) -> Message:
+        message = await self._next()
+        if self._received > self._limit_bytes:
+            self.exceeded = True
+            raise _ExceededError
+        return message
+
+    async def drain(self) -> None:
+        """
+        Read the rest and drop it, as far as a patient server may.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                while not self._ended and self._received < _DRAIN_BYTES:
+                    await self._next()
+
+    async def _next(self) -> Message:
+        message = await self._receive()
+        self._received += len(message.get("body", b""))
+        self._ended = message["type"] != "http.request" or not message.get("more_body", False)
+        return message

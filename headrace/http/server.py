@@ -7,10 +7,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from headrace.core.errors import InvalidError
 from headrace.http.errors import ErrorEdge, Reply
 from headrace.http.health import Metrics, health_routes
 from headrace.http.middleware import BodyLimit, Measured, Named, SafePath
@@ -55,10 +57,16 @@ def create_app(
         app.mount(wire.prefix, guarded[wire.name])
     if root_dialect:
         app.mount("/", guarded[root_dialect])
+    app.add_middleware(SafePath, refuse=partial(_refuse, wires, root_dialect))
     return app
 
 
+def _refuse(wires: Sequence[Wire], root_dialect: str, path: str, error: InvalidError) -> ASGIApp:
+    under = [wire for wire in wires if path.startswith(f"{wire.prefix}/")]
+    at_root = [wire for wire in wires if wire.name == root_dialect]
+    return (under or at_root or list(wires))[0].reply(error)
+
+
 def _guard(wire: Wire, metrics: Metrics, body_limit_bytes: int, monotonic: Callable[[], float]) -> ASGIApp:
-    bounded = SafePath(BodyLimit(wire.app, body_limit_bytes))
-    outside = wire.outside(ErrorEdge(bounded, wire.reply))
+    outside = wire.outside(ErrorEdge(BodyLimit(wire.app, body_limit_bytes), wire.reply))
     return Measured(Named(outside), metrics.durations, wire.name, monotonic)

@@ -4,7 +4,7 @@ The services that the wires ask, in one value; `app.py` fills it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
@@ -72,7 +72,7 @@ class Services:
     What may be asked.
 
     Attributes:
-        run_flow: by dialect.
+        run_flow: runs a flow, in the dialect that flows belong to.
         not_ready: sentences that say why this process should get no requests yet; none when it should.
     """
 
@@ -82,4 +82,4 @@ class Services:
     deliveries: Deliveries
     nodes: Nodes
     not_ready: Callable[[], Awaitable[Sequence[str]]]
-    run_flow: Mapping[str, RunFlow]
+    run_flow: RunFlow

@@ -76,6 +76,12 @@ class Access:
             raise NotFoundError(f"There is no workspace {id_or_name!r}.", "Check the name in headrace.yml.") from None
         return known[1]
 
+    async def workspaces(self, actor: Actor) -> list[Workspace]:
+        """
+        List the workspaces that *actor*'s key opens, by name.
+        """
+        return [found for found in await self._workspaces.all() if actor.workspace_id in (None, found.id)]
+
     async def ensure_key(self, key: str, *, name: str, role: str, workspace_id: UUID | None = None) -> bool:
         """
         Let *key* in if it is not known yet; tells whether it was new.

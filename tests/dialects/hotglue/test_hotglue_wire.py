@@ -6,15 +6,19 @@ from __future__ import annotations
 
 import asyncio
 import re
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
 import httpx2
 import pytest
-from house import ADMIN_KEY, House
+from house import House
+from house_app import client_of, face_of
 
 from headrace.core.outcome import Cause, Failed, Succeeded
 from headrace.core.state import JobState
+from headrace.store.logs import LogEntry
 
 JOBS = "/hotglue/demo/flights/acme/jobs"
 NO_SUCH_ROOT = {"Code": "Error", "Message": "Invalid job_root supplied - job does not exist!"}
@@ -222,8 +226,6 @@ async def test_a_key_opens_its_own_workspace_and_its_own_rights(client: httpx2.A
     """
     made = (await client.post(JOBS)).json()
     viewer = await house.access.make_key(name="viewer", role="viewer", workspace_id=house.workspace.id)
-    from uuid import uuid4
-
     other = await house.workspaces.declare(uuid4(), "other", {})
     stranger = await house.access.make_key(name="stranger", role="environment", workspace_id=other.id)
     root = {"job_root": made["s3_root"]}
@@ -356,10 +358,6 @@ async def test_a_job_can_be_killed(client: httpx2.AsyncClient, house: House, met
 
 
 async def test_logs_come_as_text_and_as_lines_of_json(client: httpx2.AsyncClient, house: House) -> None:
-    from datetime import UTC, datetime
-
-    from headrace.store.logs import LogEntry
-
     made = (await client.post(JOBS)).json()
     job = await house.jobs.by_root(made["s3_root"], workspace_id=house.workspace.id)
     assert job is not None
@@ -404,19 +402,12 @@ async def test_secrets_of_a_run_are_kept_and_not_shown(client: httpx2.AsyncClien
     assert made.json()["override_source_config"] == {"token": "***"}
 
 
-async def test_the_root_can_be_the_dialects_own(services: Any, runs: Any) -> None:
+async def test_the_root_can_be_the_dialects_own(house: House) -> None:
     """
     With the setting root_dialect, clients that cannot take a path find the same calls at the root.
     """
-    from headrace.dialects.hotglue.routes import hotglue_wire
-    from headrace.http.server import create_app
-
-    app = create_app(services, wires=[hotglue_wire(services, runs)], body_limit_bytes=1000, root_dialect="hotglue")
-    transport = httpx2.ASGITransport(app=app)
-    async with httpx2.AsyncClient(
-        transport=transport, base_url="http://headrace.test", headers={"x-api-key": ADMIN_KEY}
-    ) as client:
+    async with client_of(face_of(house, root_dialect="hotglue")) as client:
         assert (await client.post("/demo/flights/acme/jobs")).status_code == 200
-        assert (await client.get("/hotglue/demo/flights/acme/jobs")).status_code == 200
+        assert len((await client.get("/hotglue/demo/flights/acme/jobs")).json()) == 1
         assert (await client.get("/healthz")).json() == {"status": "alive"}
         assert (await client.get("/nothing")).json()["Code"] == "NotFoundError"

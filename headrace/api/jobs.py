@@ -1,0 +1,170 @@
+"""
+Jobs: list, show, follow, cancel, run.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from headrace.api.asking import Asked, Asking, workspace_of
+from headrace.api.views import (
+    EventsView,
+    EventView,
+    JobsView,
+    JobView,
+    LinesView,
+    LineView,
+    SubmittedView,
+    job_fields,
+    job_view,
+)
+from headrace.core.actor import Scope
+from headrace.core.errors import InvalidError
+from headrace.core.state import JobState
+from headrace.http.params import idempotency_key
+from headrace.http.services_bundle import FlowRun
+
+router = APIRouter(tags=["jobs"])
+
+_BIGINT = 2**63 - 1
+Number = Annotated[int, Query(ge=0, le=_BIGINT)]
+Text = Annotated[str | None, Query(max_length=255)]
+
+_RUN_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["tenant"],
+                    "properties": {"tenant": {"type": "string", "minLength": 1, "maxLength": 255}},
+                    "additionalProperties": True,
+                    "description": "The tenant, and any option of the run call of the flow's dialect.",
+                }
+            }
+        },
+    },
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "description": "Repeats under one key give the job that the first of them made.",
+            "schema": {"type": "string", "maxLength": 255},
+        }
+    ],
+}
+
+
+@router.get("/jobs")
+async def list_jobs(
+    services: Asked,
+    actor: Asking,
+    workspace: Text = None,
+    flow: Text = None,
+    tenant: Text = None,
+    dialect: Text = None,
+    state: Annotated[list[JobState] | None, Query()] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    before: Annotated[int | None, Query(ge=0, le=_BIGINT, description="Only jobs with a lower `seq`.")] = None,
+) -> JobsView:
+    """
+    List jobs, newest first.
+    """
+    found = await services.jobs.history(
+        await workspace_of(services, actor, workspace, Scope.READ),
+        definition=flow,
+        tenant=tenant,
+        dialect=dialect,
+        states=state or (),
+        before_seq=before,
+        limit=limit,
+    )
+    return JobsView(jobs=[job_view(job) for job in found], next=found[-1].seq if len(found) == limit else None)
+
+
+@router.get("/jobs/{job_id}")
+async def show_job(services: Asked, actor: Asking, job_id: UUID) -> JobView:
+    """
+    Show a job with its steps, and why it ended as it did.
+    """
+    actor.require(Scope.READ)
+    return job_view(await services.jobs.get(job_id, workspace_id=actor.workspace_id))
+
+
+@router.get("/jobs/{job_id}/events")
+async def list_events(services: Asked, actor: Asking, job_id: UUID, after: Number = 0) -> EventsView:
+    """
+    List what happened to a job, in order.
+    """
+    job = await show_job(services, actor, job_id)
+    found = await services.jobs.events(job.id, after=after)
+    return EventsView(
+        events=[EventView.model_validate(event) for event in found], next=found[-1].id if found else after
+    )
+
+
+@router.get(
+    "/jobs/{job_id}/logs",
+    response_model=LinesView,
+    responses={200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}},
+)
+async def read_logs(
+    services: Asked,
+    actor: Asking,
+    job_id: UUID,
+    after: Number = 0,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+    format: Annotated[str, Query(pattern="^(json|ndjson)$", description="`ndjson`: one object a line.")] = "json",  # noqa: A002 - the parameter's public name
+) -> LinesView | Response:
+    """
+    Read the lines of a job's log above number `after`, live while it runs.
+    """
+    job = await show_job(services, actor, job_id)
+    found = await services.jobs.logs(job.id, after=after, limit=limit)
+    if format == "ndjson":
+        return Response(msgspec.json.Encoder().encode_lines(found), media_type="application/x-ndjson")
+    return LinesView(lines=[LineView.model_validate(line) for line in found], next=found[-1].number if found else after)
+
+
+@router.post("/jobs/{job_id}/cancel")
+async def cancel_job(services: Asked, actor: Asking, job_id: UUID) -> JobView:
+    """
+    End a job: at once when no worker has begun it, else within its grace time.
+    """
+    actor.require(Scope.RUN)
+    return job_view(await services.jobs.cancel(job_id, by=actor.name, workspace_id=actor.workspace_id))
+
+
+@router.post("/flows/{workspace}/{flow}/runs", status_code=201, openapi_extra=_RUN_BODY)
+async def run_flow(services: Asked, actor: Asking, request: Request, workspace: str, flow: str) -> SubmittedView:
+    """
+    Run a flow for a tenant.
+    """
+    tenant, options = _split(await request.body())
+    key = idempotency_key(request)
+    run = FlowRun(workspace=workspace, flow=flow, tenant=tenant, options=options, idempotency_key=key)
+    submission = await services.run_flow(actor, run)
+    return SubmittedView.model_validate(
+        job_fields(submission.job) | {"queued": submission.queued, "repeated": submission.repeated}
+    )
+
+
+def _split(body: bytes) -> tuple[str, bytes]:
+    """
+    Take the tenant out of a body; the options stay as the very bytes that were sent.
+    """
+    try:
+        fields = msgspec.json.decode(body or b"{}", type=dict[str, msgspec.Raw])
+        tenant = msgspec.json.decode(fields.pop("tenant", msgspec.Raw(b'""')), type=str)
+    except (ValueError, RecursionError):
+        raise InvalidError("The body is not a JSON object with a text `tenant`.", "Correct it.") from None
+    if not tenant:
+        raise InvalidError("The field `tenant` is missing.", "Name the tenant to run the flow for.", field="tenant")
+    return tenant, msgspec.json.encode(fields)

@@ -1,0 +1,112 @@
+"""
+Who may enter a path, and what they may see there.
+
+hotglue's environment key may do all; personal keys what their role says; a public key is in every browser that shows the widget, so
+it may link, run and schedule, but neither list tenants nor see secrets. A tenant token (`token` in the query) vouches for one tenant:
+with it a public key sees that tenant's secrets. The workspace setting `require_tenant_token` refuses public keys without one on
+every path of a tenant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from headrace.core.actor import Actor, Scope
+from headrace.core.errors import ForbiddenError
+from headrace.dialects.hotglue.wire import check_id
+from headrace.http.auth import actor_of
+from headrace.services.access import Access
+from headrace.services.connections import Workspace
+from headrace.services.tenant_tokens import TenantTokens
+
+PUBLIC = "public"
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """
+    Somebody who was let in.
+
+    Attributes:
+        tenant: of the path; empty where it has none.
+        flow: of the path; empty where it has none.
+        vouched: a tenant token for this tenant was sent.
+    """
+
+    actor: Actor
+    workspace: Workspace
+    flow: str
+    tenant: str
+    vouched: bool
+
+    @property
+    def sees_secrets(self) -> bool:
+        """
+        Whether they may see secrets of this tenant.
+        """
+        return self.vouched or self.actor.may(Scope.SECRETS)
+
+
+class Doors:
+    """
+    The one way into hotglue's paths.
+    """
+
+    def __init__(self, access: Access, tokens: TenantTokens) -> None:
+        self._access = access
+        self._tokens = tokens
+
+    async def enter(self, request: Request, scope: Scope, *, private: bool = False) -> Guest:
+        """
+        Let somebody in who may do *scope* in the path's environment.
+
+        A *private* path is not for public keys, unless a token vouches for its tenant.
+
+        Raises:
+            UnauthenticatedError: no key, or one that is not known.
+            NotFoundError: there is no such environment, or not for this key.
+            ForbiddenError: the key may not do this, or the token does not vouch for the tenant.
+        """
+        actor = await actor_of(request, self._access)
+        path = request.path_params
+        ids = {name: check_id(path[name], name) for name in ("env_id", "flow_id", "tenant") if name in path}
+        workspace = await self._access.workspace(actor, ids["env_id"], scope)
+        tenant = ids.get("tenant", "")
+        vouched = await self._vouched(request, workspace, tenant)
+        if actor.role == PUBLIC and not vouched:
+            if private:
+                raise ForbiddenError(
+                    "A public key may not do this.", "Use an environment key, on a server and never in a browser."
+                )
+            if tenant and workspace.definition.get("settings", {}).get("require_tenant_token"):
+                raise ForbiddenError(
+                    "This environment wants a tenant token with a public key.",
+                    "Send one as `token`, signed by RS256 with the environment's private key.",
+                )
+        return Guest(actor, workspace, ids.get("flow_id", ""), tenant, vouched)
+
+    def guarded(self, route: Route) -> Route:
+        """
+        Put this door before a route that has its own check of keys.
+        """
+        if "{tenant}" not in route.path:
+            return route
+        endpoint = route.endpoint
+
+        async def behind(request: Request) -> Response:
+            await self.enter(request, Scope.READ)
+            response: Response = await endpoint(request)
+            return response
+
+        return Route(route.path, behind, methods=sorted(route.methods or ()))
+
+    async def _vouched(self, request: Request, workspace: Workspace, tenant: str) -> bool:
+        token = request.query_params.get("token")
+        if not token or not tenant:
+            return False
+        await self._tokens.check(workspace.id, tenant, token)
+        return True

@@ -1,0 +1,211 @@
+"""
+What hotglue's linking calls carry, and how a connection looks to its clients.
+
+Sources: hotglue's pages on linked sources, targets and connectors (documented only), the widget 1.4, and public customer code, whose spellings
+differ; all of them are taken. Every field that any client looks for is given, null where there is nothing to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from headrace.core.errors import InvalidError
+from headrace.core.plan import ConnectorSpec
+from headrace.dialects.hotglue.bodies import object_in, text_in
+from headrace.dialects.hotglue.wire import check_id
+from headrace.services.connections import ConnectionChange, Linked, Role, Symlink
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """
+    One of the three sorts of links.
+
+    Attributes:
+        path: last segment of its path.
+        body: field of the body that holds what is linked.
+        id: what a client calls the connector in it, and in what is listed.
+        names: what the connector is called in queries and in flat bodies, the documented spelling first.
+    """
+
+    role: Role
+    path: str
+    body: str
+    id: str
+    names: tuple[str, ...]
+
+
+SOURCES: Final = Kind("source", "linkedSources", "source", "tap", ("tap_name", "tap", "source_name", "source_id"))
+TARGETS: Final = Kind("target", "linkedTargets", "target", "target", ("target_name", "target", "target_id", "tap_name"))
+CONNECTORS: Final = Kind("connector", "linkedConnectors", "connector", "id", ("connector_id", "connector", "id"))
+KINDS: Final = {kind.role: kind for kind in (SOURCES, TARGETS, CONNECTORS)}
+
+# What hotglue writes in a symlink's `type`, as far as anybody has seen; anything else means the same sort of link.
+_SYMLINK_ROLES: Mapping[str, Role] = {
+    "source": "source",
+    "sources": "source",
+    "tap": "source",
+    "target": "target",
+    "targets": "target",
+    "connector": "connector",
+    "connectors": "connector",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkRequest:
+    """
+    What is to be linked.
+
+    Attributes:
+        schedule: body of a schedule to be set with it; None for none.
+    """
+
+    connector: str
+    config: dict[str, Any]
+    field_map: dict[str, Any] | None
+    symlink: Symlink | None
+    schedule: dict[str, Any] | None
+
+
+def read_link(body: Mapping[str, Any], kind: Kind, *, flow: str, tenant: str) -> LinkRequest:
+    """
+    Read the body of a POST; what is linked may stand in it flat, too.
+
+    Raises:
+        InvalidError: a field is missing or of the wrong type.
+    """
+    inner = body.get(kind.body)
+    what: Mapping[str, Any] = inner if isinstance(inner, dict) else body
+    return LinkRequest(
+        connector=connector_in(what, kind),
+        config=object_in(what, "config") or {},
+        field_map=object_in(body, "field_map", "fieldMap") or object_in(what, "field_map", "fieldMap"),
+        symlink=_symlink(object_in(what, "symlink"), kind, flow=flow, tenant=tenant),
+        schedule=object_in(body, "schedule"),
+    )
+
+
+def connector_in(body: Mapping[str, Any], kind: Kind) -> str:
+    """
+    Read which connector a body is about.
+
+    Raises:
+        InvalidError: it does not say so.
+    """
+    named = text_in(body, kind.id, *kind.names)
+    if not named:
+        raise InvalidError(f"The body does not name a {kind.body}.", f"Give its id as `{kind.id}`.", field=kind.id)
+    return check_id(named, kind.id)
+
+
+def connector_asked(query: Mapping[str, str], kind: Kind) -> str:
+    """
+    Read which connector a query is about; empty when it does not say so.
+    """
+    named = next((query[name] for name in kind.names if query.get(name)), "")
+    return check_id(named, kind.names[0]) if named else ""
+
+
+def _symlink(found: Mapping[str, Any] | None, kind: Kind, *, flow: str, tenant: str) -> Symlink | None:
+    if not found:
+        return None
+    return Symlink(
+        flow=check_id(text_in(found, "id", "flow_id", "flow") or flow, "symlink.id"),
+        tenant=check_id(text_in(found, "tenant") or tenant, "symlink.tenant"),
+        role=_SYMLINK_ROLES.get(text_in(found, "type").lower(), kind.role),
+    )
+
+
+def show_link(
+    linked: Linked,
+    kind: Kind,
+    *,
+    spec: ConnectorSpec | None,
+    config: bool,
+    catalog: bool,
+    discover_status: str | None = None,
+    schedule: str | None = None,
+) -> dict[str, Any]:
+    """
+    Show a connection as an element of what is listed.
+
+    Args:
+        spec: the connector's definition; None when the project no longer has it.
+        config: whether to show the settings, secrets included.
+        catalog: whether to show the catalog.
+        discover_status: of the last discover; None when there was none.
+        schedule: expression of the tenant's schedule.
+    """
+    shown: dict[str, Any] = {
+        kind.id: linked.connector,
+        **show_connector(linked.connector, spec),
+        "config_fetched": config,
+        "fieldMap": linked.field_map or {},
+        "field_map": linked.field_map or {},
+        "forkedFieldMap": None,
+        "isForked": False,
+        "isReconnecting": False,
+        "disconnected": linked.disconnected,
+        "error": _error(linked),
+        "connection_name": linked.connector,
+        "tenant_id": linked.tenant,
+        "discover_task_status": discover_status,
+        "default_import_scheduler": schedule,
+        "default_export_scheduler": schedule,
+        "linked_at": linked.created_at.isoformat() if linked.created_at else None,
+    }
+    if linked.symlink is not None:
+        shown["symlink"] = {"id": linked.symlink.flow, "tenant": linked.symlink.tenant, "type": linked.symlink.role}
+    if config:
+        shown["config"] = linked.config
+    if catalog:
+        shown["catalog"] = linked.catalog
+    return shown
+
+
+def show_connector(name: str, spec: ConnectorSpec | None) -> dict[str, Any]:
+    """
+    Show a connector with what the widget needs to draw it.
+    """
+    secrets = spec.secrets if spec else ()
+    return {
+        "domain": "",
+        "label": name,
+        "icon": None,
+        "type": "api",
+        "category": None,
+        "tags": [],
+        "tap_url": None,
+        "auth_url": None,
+        "client_id": None,
+        "connect_ui_params": {key: {"label": key, "description": ""} for key in secrets},
+        "connector_props": {"singer_sdk": True},
+        "version": "",
+    }
+
+
+def _error(linked: Linked) -> str | None:
+    if not linked.disconnected:
+        return None
+    return "The connection it is a symlink of is gone." if linked.symlink else "The connection must be linked anew."
+
+
+def show_change(change: ConnectionChange) -> dict[str, Any]:
+    """
+    Say what happened to a connection: the body of its webhook.
+    """
+    place = change.place
+    return {
+        "event": f"connection.{change.kind}",
+        "env_id": change.workspace,
+        "flow_id": place.flow_id,
+        "flow": place.flow_id,
+        "tenant": place.tenant,
+        "entity_type": place.role,
+        "entity_id": place.connector,
+        KINDS[place.role].names[0]: place.connector,
+        "timestamp": change.at.isoformat(timespec="microseconds"),
+    }
