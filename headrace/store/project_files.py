@@ -1,0 +1,107 @@
+"""
+The files of a project folder: has any of them changed, and which belong to a script.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from headrace.core.definitions import ScriptDef
+from headrace.core.errors import DefinitionError
+
+LIMIT_FILES = 2_000
+LIMIT_BYTES = 32 * 2**20
+
+_WATCHED = ("headrace.yml", "flows", "pipelines", "meltano.yml", "automations")
+_DEFINITIONS = ("flow.yml", "tenants")  # hold what a script must not see: other tenants' settings
+
+
+def fingerprint(folder: Path) -> str:
+    """
+    A text that changes whenever a definition or script of the project does, from names, sizes and times of change alone.
+
+    Cheap enough to ask each second. Data that jobs write elsewhere in the project folder does not change it.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for name in _WATCHED:
+        path = folder / name
+        for file in _walk(path) if path.is_dir() else [path]:
+            try:
+                found = file.stat()
+            except FileNotFoundError:
+                continue
+            digest.update(f"{file.relative_to(folder)}\0{found.st_size}\0{found.st_mtime_ns}\0".encode())
+    return digest.hexdigest()
+
+
+def files_of_script(script: ScriptDef) -> dict[str, bytes]:
+    """
+    Everything that is copied to a job for its script: paths inside the flow's folder, sorted, and what the files hold.
+
+    Left out: flow.yml and the tenants' files, compiled bytecode, and names that start with a dot. A link counts as what it
+    points to, as long as that is inside the folder.
+
+    Raises:
+        DefinitionError: the folder is too large (32 MiB, 2,000 files), or a link leads out of it.
+    """
+    folder = Path(script.folder)
+    found: dict[str, bytes] = {}
+    total_bytes = 0
+    for file in _walk(folder):
+        name = file.relative_to(folder).as_posix()
+        if name.split("/")[0] in _DEFINITIONS:
+            continue
+        _refuse_way_out(folder, file)
+        content = file.read_bytes()
+        total_bytes += len(content)
+        if len(found) >= LIMIT_FILES or total_bytes > LIMIT_BYTES:
+            raise _too_large(folder, file)
+        found[name] = content
+    return found
+
+
+def digest_of_files(files: Mapping[str, bytes]) -> str:
+    """
+    The SHA-256 that names a script's files: the same for the same paths and contents, whatever machine they stand on.
+    """
+    digest = hashlib.sha256()
+    for name, content in sorted(files.items()):
+        digest.update(f"{len(name.encode())}:{name}\0{len(content)}:".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """
+    Files below a folder in the order of their names, without following links to folders.
+    """
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if entry.name.startswith(".") or entry.name == "__pycache__" or entry.name.endswith(".pyc"):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(Path(entry.path))
+        elif entry.is_file() or entry.is_symlink():
+            yield Path(entry.path)
+
+
+def _refuse_way_out(folder: Path, file: Path) -> None:
+    if not file.is_symlink():
+        return
+    target = file.resolve()
+    if not target.is_relative_to(folder.resolve()) or not target.is_file():
+        raise DefinitionError(
+            f"{file.name} in {folder.name} is a link that leads out of the folder, to another folder or nowhere.",
+            "Copy the file into the flow's folder.",
+            file=str(file),
+        )
+
+
+def _too_large(folder: Path, file: Path) -> DefinitionError:
+    return DefinitionError(
+        f"The folder of {folder.name} is too large to be copied to each job: over {LIMIT_FILES} files or {LIMIT_BYTES >> 20} MiB at {file.name}.",
+        "Move data out of the flow's folder; a script reads what its job synced, or its snapshots.",
+        file=str(file),
+    )
