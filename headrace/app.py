@@ -34,9 +34,12 @@ from headrace.core.plan import Limits
 from headrace.core.ports import Dialect
 from headrace.deliveries.dispatcher import Dispatcher
 from headrace.deliveries.webhook import WebhookSender
+from headrace.dialects.hotglue.doors import Doors
+from headrace.dialects.hotglue.linking_wire import show_change
 from headrace.dialects.hotglue.project import HotglueDialect
 from headrace.dialects.hotglue.routes import hotglue_wire
 from headrace.dialects.hotglue.run import RunFlows
+from headrace.dialects.hotglue.tenancy import Tenancy
 from headrace.engine.executor import Executor
 from headrace.engine.liveness import LOST_EXIT_CODE, Liveness
 from headrace.engine.procrastinate import Node, ProcrastinateQueue, open_pool
@@ -51,9 +54,12 @@ from headrace.services.access import Access
 from headrace.services.admission import Admission
 from headrace.services.announcements import Announcements
 from headrace.services.attempts import Attempts
+from headrace.services.connections import Linking
 from headrace.services.flows import Flows
 from headrace.services.jobs import Jobs
 from headrace.services.retention import Retention
+from headrace.services.tenant_tokens import TenantTokens
+from headrace.services.tenants import Tenants
 from headrace.settings import Settings, load_settings
 from headrace.store.connections import Connections
 from headrace.store.database import Database, migrate
@@ -62,6 +68,8 @@ from headrace.store.files import FileStore
 from headrace.store.logs import Logs
 from headrace.store.nodes import Nodes
 from headrace.store.sealing import Sealer, load_or_make_keys, parse_keys
+from headrace.store.tenants import Tenants as TenantStore
+from headrace.store.token_signing import TokenSigning
 from headrace.store.workspaces import Workspaces
 from headrace.telemetry import configure_logging
 from headrace.up import LISTEN_FD, PARENT_FD
@@ -304,9 +312,24 @@ def web_app(p: Parts) -> FastAPI:
     )
     return create_app(
         services,
-        wires=[hotglue_wire(services, run_hotglue), api_wire(services)],
+        wires=[hotglue_wire(services, run_hotglue, tenancy_of(p)), api_wire(services)],
         body_limit_bytes=settings.body_limit_bytes,
         root_dialect=settings.root_dialect,
+    )
+
+
+def tenancy_of(p: Parts) -> Tenancy:
+    """
+    Make what hotglue's paths around tenants ask.
+    """
+    tenants = TenantStore(p.database, p.sealer)
+    tokens = TenantTokens(TokenSigning(p.database, p.sealer), now=now, monotonic=time.monotonic)
+    return Tenancy(
+        doors=Doors(p.access, tokens),
+        flows=p.flows,
+        linking=Linking(p.database, p.connections, tenants, p.announcements, words=show_change, now=now, new_id=new_id),
+        tenants=Tenants(p.database, tenants, p.files, p.jobs),
+        tokens=tokens,
     )
 
 

@@ -21,7 +21,7 @@ from headrace.store.connections import Role as Role
 from headrace.store.connections import Symlink as Symlink
 from headrace.store.database import Connection, Database
 from headrace.store.tenants import Tenants
-from headrace.store.workspaces import Workspace
+from headrace.store.workspaces import Workspace as Workspace
 
 
 @dataclass(frozen=True, slots=True)

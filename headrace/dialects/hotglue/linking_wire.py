@@ -132,12 +132,8 @@ def show_link(
     """
     Show a connection as an element of what is listed.
 
-    Args:
-        spec: the connector's definition; None when the project no longer has it.
-        config: whether to show the settings, secrets included.
-        catalog: whether to show the catalog.
-        discover_status: of the last discover; None when there was none.
-        schedule: expression of the tenant's schedule.
+    *config* shows the settings, secrets included; *spec* is None when the project no longer has the connector; *schedule* is the
+    expression of the tenant's schedule.
     """
     shown: dict[str, Any] = {
         kind.id: linked.connector,

@@ -24,6 +24,8 @@ from headrace.dialects.hotglue.compile import DIALECT
 from headrace.dialects.hotglue.errors import UnknownRootError, hotglue_reply
 from headrace.dialects.hotglue.openapi import document
 from headrace.dialects.hotglue.project import record
+from headrace.dialects.hotglue.tenancy import Tenancy
+from headrace.dialects.hotglue.tenancy_routes import tenancy_routes
 from headrace.dialects.hotglue.wire import check_id
 from headrace.http.auth import actor_of
 from headrace.http.params import idempotency_key, whole_number
@@ -150,11 +152,13 @@ def run_reply(submission: Submission) -> Response:
     return json_reply(record(submission.job))
 
 
-def hotglue_wire(services: Services, run_flow: RunFlow) -> Wire:
+def hotglue_wire(services: Services, run_flow: RunFlow, tenancy: Tenancy) -> Wire:
     """
     Make the wire, to be mounted under `/hotglue`; browsers may call it from anywhere, as hotglue's widget does.
     """
-    router = Router(HotglueRoutes(services, run_flow).routes(), redirect_slashes=False)
+    jobs = HotglueRoutes(services, run_flow).routes()
+    routes = [*tenancy_routes(tenancy), *(tenancy.doors.guarded(route) for route in jobs)]
+    router = Router(routes, redirect_slashes=False)
     return Wire(name=DIALECT, prefix="/hotglue", app=router, reply=hotglue_reply, outside=_cors)
 
 

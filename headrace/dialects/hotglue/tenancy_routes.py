@@ -1,0 +1,18 @@
+"""
+All of hotglue's paths but those of jobs.
+"""
+
+from __future__ import annotations
+
+from starlette.routing import Route
+
+from headrace.dialects.hotglue.linking_routes import linking_routes
+from headrace.dialects.hotglue.tenancy import Tenancy
+from headrace.dialects.hotglue.tenant_routes import TenantRoutes
+
+
+def tenancy_routes(tenancy: Tenancy) -> list[Route]:
+    """
+    List them, those first whose fixed words another one would take for an id.
+    """
+    return [*TenantRoutes(tenancy).routes(), *linking_routes(tenancy)]
