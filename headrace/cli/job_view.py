@@ -158,7 +158,8 @@ def ending(job: Mapping[str, Any], last_lines: Sequence[str], *, now: datetime) 
     if last_lines and job["state"] == "failed":
         body += [
             Text("\nThe end of the log:", style="dim"),
-            *(Text(f"  {printable(line)}", style="dim") for line in last_lines),
+            *(Text(f"  {printable(line)}", style="dim", no_wrap=True, overflow="ellipsis") for line in last_lines),
+            Text(f"All of it: headrace logs {job['public_id']}", style="dim"),
         ]
     style = mark_of(str(job["state"]))[1]
     return Panel(Group(*body), title=head, title_align="left", border_style=style)

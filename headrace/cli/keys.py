@@ -34,15 +34,14 @@ def list_keys(url: Url = None, key: Key = None, home: Home = None, as_json: Json
     else:
         now = datetime.now(UTC)
         say_table(
-            ("name", "role", "workspace", "begins with", "made", "id"),
+            ("id", "name", "role", "workspace", "made"),
             (
                 (
+                    str(one["id"]),
                     f"{one['name']} (revoked)" if one.get("revoked_at") else one["name"],
                     one["role"],
-                    str(one.get("workspace") or one.get("workspace_id") or "all"),
-                    one.get("hint", ""),
+                    one.get("workspace") or "all",
                     ago(one.get("created_at"), now=now),
-                    str(one["id"]),
                 )
                 for one in found
             ),

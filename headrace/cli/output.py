@@ -51,7 +51,7 @@ def say_ids(ids: Iterable[str]) -> None:
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, nothing: str) -> None:
     """
-    Show *rows*, whose cells may carry styles as rich text; *nothing* is said when there are none.
+    Show *rows*, one line each where the first column is never cut and the last one first; *nothing* is said when there are none.
     """
     from rich.table import Table
 
@@ -61,7 +61,8 @@ def say_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, nothing:
         return
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column == columns[0])
+        last = column == columns[-1]
+        table.add_column(column, overflow="ellipsis" if last else "fold", no_wrap=last or column == columns[0])
     for row in rows:
         table.add_row(*row)
     console().print(table)
@@ -72,7 +73,12 @@ def say_error(error: HeadraceError, *, as_json: bool) -> None:
     Say what happened and the next move, on standard error.
     """
     if as_json:
-        told = {"code": code_of(error), "reason": error.reason, "instruction": error.instruction, **error.facts}
+        told = {
+            "code": code_of(error),
+            "reason": error.reason,
+            "instruction": error.instruction,
+            "facts": error.facts,
+        }
         print(json.dumps(told, ensure_ascii=False, default=str), file=sys.stderr)
         return
     print(f"Error: {error.reason}", file=sys.stderr)

@@ -23,6 +23,7 @@ DEFAULT_URL = "http://127.0.0.1:8450"
 _TIMEOUT_SECONDS = 30.0
 _RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 _PAUSE_SECONDS = 1.0
+_OWN_NAMES = frozenset({"status", "answered_code", "reason", "instruction"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,4 +194,5 @@ def _answer(status: int, content: bytes) -> Any:
         str(told.get("code") or ""),
         str(told.get("reason") or told.get("detail") or f"The server answered {status}."),
         str(told.get("instruction") or ""),
+        **{str(name): value for name, value in (told.get("facts") or {}).items() if name not in _OWN_NAMES},
     )
