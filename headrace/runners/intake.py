@@ -31,6 +31,7 @@ from headrace.runners.sync_spec import Datetimes, OnMisfit
 BLOCK_BYTES = 192 << 10
 BUDGET_BYTES = 48 << 20
 SPILL_BYTES = 1 << 20
+BIG_BLOCK_BYTES = 4 << 20
 CODECS = 256
 _TEXT_KEPT = 80
 
@@ -115,14 +116,12 @@ class Intake:
         spill_dir: Path,
         datetimes: Datetimes,
         on_misfit: OnMisfit,
-        budget_bytes: int = BUDGET_BYTES,
     ) -> None:
         self._writer = writer
         self._quarantine = quarantine
         self._spill_dir = spill_dir
         self._datetimes: Datetimes = datetimes
         self._on_misfit: OnMisfit = on_misfit
-        self._budget_bytes = budget_bytes
         self._held_bytes = 0
         self._streams: dict[str, Stream] = {}
         self._codecs: OrderedDict[str, _Codec] = OrderedDict()
@@ -160,7 +159,7 @@ class Intake:
         self.counts[name] = self.counts.get(name, 0) + count
         if stream.raw_bytes >= BLOCK_BYTES:
             self._decode(stream)
-        if self._held_bytes > self._budget_bytes:
+        if self._held_bytes > BUDGET_BYTES:
             self._relieve()
 
     def flush_all(self) -> None:
@@ -216,9 +215,14 @@ class Intake:
         spans, count = stream.spans, stream.count
         self._held_bytes -= stream.raw_bytes
         stream.pieces, stream.spans, stream.count, stream.raw_bytes = [], array("Q"), 0, 0
+        is_big = len(block) >= BIG_BLOCK_BYTES
         table, found = self._table(stream, block, count, spans)
-        del block  # a line may have 20 MB, and handing a table over may take a while
+        del block
         self._keep(stream, table)
+        del table
+        if is_big:  # a line of 20 MB is not decoded while the one before it is being compressed
+            self._hand_over(stream)
+            self._writer.settle()
         if found.misfits and self._on_misfit == "fail":
             raise _misfit_error(stream.name, found)
 
@@ -293,7 +297,7 @@ class Intake:
             extras[name] = 0
 
     def _relieve(self) -> None:
-        enough = self._budget_bytes // 2
+        enough = BUDGET_BYTES // 2
         for stream in sorted(self._streams.values(), key=lambda stream: -stream.table_bytes):
             if self._held_bytes <= enough or not stream.tables:
                 break

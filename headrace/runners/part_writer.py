@@ -54,6 +54,13 @@ class _WorkQueue:
             self._changed.wait_for(lambda: bool(self._work))
             return self._work.popleft()[0]
 
+    def drain(self) -> None:
+        """
+        Wait until nothing waits or is under way.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: not self._pending)
+
     def done(self) -> None:
         """
         The piece that was got last is finished.
@@ -123,6 +130,13 @@ class PartWriter:
         Have *commit* called, on the writer's thread, once all rows handed over so far are durable. Raises as `put`.
         """
         self._hand_over(lambda: self._commit(commit), 0)
+
+    def settle(self) -> None:
+        """
+        Wait until all that was handed over is written. Raises as `put`.
+        """
+        self._queue.drain()
+        self.check()
 
     def finish(self) -> None:
         """

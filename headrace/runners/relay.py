@@ -104,7 +104,7 @@ class Relay:
         self._others: dict[str, int] = {}
         self._target_closed = False
         self._told_messages = 0
-        self._told_at = now()
+        self._told_at = now() - PROGRESS_SECONDS  # the first progress is told at once
 
     def run(self) -> int:
         """

@@ -112,7 +112,8 @@ class SyncOutput:
         self._covered: bytes | None = None  # the last one handed to a checkpoint
         self._covered_bytes = 0
         self._told_messages = 0
-        self._told_at = self._measured_at = self._covered_at = now()
+        self._told_at = now() - PROGRESS_SECONDS  # the first progress is told at once
+        self._measured_at = self._covered_at = now()
 
     def run(self, fd: int) -> int:
         """

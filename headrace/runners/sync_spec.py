@@ -93,9 +93,9 @@ def write_spec(spec: SyncSpec, path: Path) -> None:
 
 
 def _decode_path(wanted: type, value: Any) -> Any:
-    if wanted is Path and isinstance(value, str):
-        return Path(value)
-    raise NotImplementedError(wanted)
+    if wanted is not Path or not isinstance(value, str):
+        raise TypeError(f"{value!r} is no {wanted.__name__}")  # msgspec makes it a ValidationError
+    return Path(value)
 
 
 def limit_of(max_records: MaxRecords, stream: str) -> int | None:
