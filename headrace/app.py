@@ -76,6 +76,8 @@ from headrace.up import LISTEN_FD, PARENT_FD
 
 log = structlog.get_logger(__name__)
 
+_WARM_SHIMS = 4  # 6 MB each; a burst beyond them pays a cold start
+
 
 def now() -> datetime:
     return datetime.now(UTC)
@@ -202,7 +204,7 @@ async def run_worker(settings: Settings, url: str, stop: asyncio.Event) -> None:
     Run jobs until *stop* is set; what still runs after the drain time is handed back.
     """
     home = settings.home.absolute()
-    async with parts(settings, url) as p, ShimPool(warm=2, spare=settings.slots) as pool:
+    async with parts(settings, url) as p, ShimPool(warm=min(settings.slots, _WARM_SHIMS), spare=settings.slots) as pool:
         name = f"{socket.gethostname()}:{os.getpid()}"
         node_id = new_id()
         executor = Executor(pool, Toolbox(Environments(home / "environments")), p.files, p.logs, clock=now)

@@ -99,6 +99,7 @@ class Stage:
             errors_text=self._errors_text(),
             exceptions=self._exceptions(),
             peak_memory_bytes=self.children.usage.peak_memory_bytes or None,
+            redactor=self.book.redactor,
         )
         if verdict is None:
             names = program or ", ".join(one.name for one in exits)
@@ -107,7 +108,7 @@ class Stage:
         return Failed(
             Cause(
                 stage=self.name,
-                sentence=self.book.redactor.redact(verdict.sentence),
+                sentence=verdict.sentence,
                 who=Blame(verdict.who),
                 evidence={**evidence, **({"child": verdict.child} if verdict.child else {})},
             )

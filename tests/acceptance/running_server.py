@@ -51,7 +51,17 @@ class RunningServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._tree: list[psutil.Process] = []
         self.port = free_port()
-        self.client = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", headers={"x-api-key": KEY}, timeout=30.0)
+        self.client = self._new_client()
+
+    def _new_client(self) -> httpx2.Client:
+        return httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", headers={"x-api-key": KEY}, timeout=30.0)
+
+    def reconnect(self) -> None:
+        """
+        Use new connections from here on.
+        """
+        self.client.close()
+        self.client = self._new_client()
 
     def start(self) -> RunningServer:
         """

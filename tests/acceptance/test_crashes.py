@@ -113,6 +113,7 @@ def test_callers_do_not_notice_a_restart_of_the_api(server: RunningServer) -> No
     kill -9 of the API process: the listening socket stays, so a call made meanwhile is answered late, not refused.
     """
     server.role("serve").kill()
+    server.reconnect()
 
     record = server.run("slow", "serve")
 
