@@ -7,7 +7,9 @@ from __future__ import annotations
 import re
 
 _SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(?:([kKMGT]i?)?B)?\s*")
-_TIME = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)?\s*")
+_NUMBER = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*")
+_TIME = re.compile(_NUMBER.pattern + r"(ms|s|m|h|d)\s*")
+_TIMES = re.compile(f"(?:{_TIME.pattern})+")
 _BYTES = {
     "": 1,
     "k": 10**3,
@@ -44,14 +46,12 @@ def duration_seconds(text: str | float) -> float:
     Raises:
         ValueError: it is none of these, or nothing.
     """
-    rest, total = str(text), 0.0
-    alone = True
-    while match := _TIME.match(rest):
-        rest = rest[match.end() :]
-        if match[2] is None and not (alone and not rest):
-            break
-        total += float(match[1]) * _SECONDS[match[2] or "s"]
-        alone = False
-    if rest or total <= 0:
+    if number := _NUMBER.fullmatch(str(text)):
+        found = float(number[1])
+    elif _TIMES.fullmatch(str(text)):
+        found = sum(float(match[1]) * _SECONDS[match[2]] for match in _TIME.finditer(str(text)))
+    else:
+        found = 0.0
+    if found <= 0:
         raise ValueError(f"{text!r} is not a time")
-    return total
+    return found
