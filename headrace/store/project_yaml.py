@@ -7,6 +7,7 @@ JSON, which has no dates), and values that JSON cannot hold are refused.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,7 @@ _MERGE = "tag:yaml.org,2002:merge"
 @dataclass(frozen=True, slots=True)
 class Document:
     """
-    One file, read.
+    One file, read; its value is shared with later readers of the same file, and never changed.
 
     Attributes:
         file: its path inside the project folder.
@@ -67,6 +68,12 @@ def read_document(folder: Path, file: str) -> Document:
         raise problem(file, 1, f"The file cannot be read ({error.strerror}).", "Check that it is there.") from error
     if len(content) > _LIMIT_BYTES:
         raise problem(file, 1, "The file is larger than 16 MiB.", "Move tenants into files of their own.")
+    return _parse(file, content)
+
+
+# A file of a tenant takes milliseconds to parse, and of thousands only one has changed when the folder is read again.
+@functools.lru_cache(maxsize=16_384)
+def _parse(file: str, content: bytes) -> Document:
     try:
         node = YAML(typ="safe").compose(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
