@@ -38,7 +38,7 @@ WITH years AS (
         max_by(month, arr_delay_avg_minutes) AS worst
     FROM airline_months GROUP BY airline
 )
-SELECT airline, flights, late AS "minutes late", monthname(make_date(2013, worst, 1)) AS "worst month"
+SELECT airline, flights, late AS "minutes late", monthname(make_date(2013, worst::INT, 1)) AS "worst month"
 FROM years WHERE flights >= 1000 ORDER BY late DESC LIMIT 6
 """
 # Run by the interpreter of the flow's own environment, which has DuckDB; ours has not.
@@ -65,8 +65,9 @@ def demo(
     home = folder / ".headrace"
     if not (folder / "headrace.yml").exists():
         from headrace.cli.init import write_project
+        from headrace.cli.serving import say_progress
 
-        write_project(folder)
+        write_project(folder, on_line=say_progress)
         print(f"Wrote a project to {folder}.")
     with _serving(folder, home, _PORT if port is None else port) as address:
         try:
