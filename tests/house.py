@@ -54,7 +54,10 @@ class SlottedQueue(ProcrastinateQueue):
     async def tickets(self, connection: Connection) -> list[Ticket]:
         query = "select args, lock, priority from procrastinate_jobs order by id"
         rows = await (await connection.execute(query)).fetchall()
-        return [Ticket(row["args"]["job_id"], row["args"]["token"], row["lock"], row["priority"]) for row in rows]
+        return [
+            Ticket(row["args"]["job_id"], row["args"]["token"], row["lock"], row["priority"], row["args"]["step"])
+            for row in rows
+        ]
 
 
 class HeldTicket:
@@ -190,7 +193,23 @@ class House:
             return await self.queue.tickets(connection)
 
     async def claim(self, job_id: UUID) -> Work | None:
+        """
+        Take a job as a worker does: its ticket is in a worker's hands then.
+        """
+        await self._mark_ticket(job_id, "doing")
         return await self.attempts.claim(job_id, node_id=uuid4(), node_name="node-1")
+
+    async def lose_worker(self, job_id: UUID) -> None:
+        """
+        Put a job's ticket back on the queue, as the rescue of a dead worker's tickets does.
+        """
+        await self._mark_ticket(job_id, "todo")
+
+    async def _mark_ticket(self, job_id: UUID, status: str) -> None:
+        await self.database.run(
+            "update procrastinate_jobs set status = %(status)s where args ->> 'job_id' = %(job_id)s",
+            {"status": status, "job_id": str(job_id)},
+        )
 
     async def started(self, **fields: Any) -> Work:
         """

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from headrace.core.fan_out import FanOutRecord, NewItem
 from headrace.core.outcome import Cause
 from headrace.core.state import JobState, StepState
 
@@ -47,6 +48,7 @@ class Job:
         attempt: fencing token, raised by every claim.
         crashes: attempts that ended without a word.
         failures: attempts that failed and were tried again.
+        items: how far a fan-out is; None for a job of steps, and for one that was refused.
     """
 
     id: UUID
@@ -77,6 +79,7 @@ class Job:
     updated_at: datetime
     cancel_requested_at: datetime | None = None
     steps: tuple[StepRecord, ...] = ()
+    items: FanOutRecord | None = None
 
     @property
     def final(self) -> bool:
@@ -100,6 +103,7 @@ class NewJob:
         sealed: inputs by the names the plan refers to; encrypted at rest, never shown again.
         fingerprint: digest of the request as it was asked, without ids and times that differ each time; tells a repeat of an
             idempotency key from another request under it.
+        items: of a plan with a fan-out, in the order in which they start.
     """
 
     id: UUID
@@ -117,3 +121,4 @@ class NewJob:
     idempotency_key: str | None = None
     fingerprint: bytes = b""
     workspace: str = ""
+    items: tuple[NewItem, ...] = ()

@@ -178,7 +178,75 @@ class Pipe(Step, frozen=True, kw_only=True, tag="pipe"):
     field_map: dict[str, Any] | None = None
 
 
-AnyStep = Discover | Sync | Payload | Script | Export | Pipe
+class Automation(Step, frozen=True, kw_only=True, tag="automation"):
+    """
+    One call of a function in a user's automation project, for one item of a fan-out.
+
+    What differs from item to item (name of the function, its parameters, its time) stands with the item, not here.
+
+    Attributes:
+        project: folder of the project below the project folder's `automations/`.
+        source: digest of the stored copy of that folder; None runs it where it is.
+        proxy: name of the sealed input with the proxy's URL, for the browser.
+        options: plain values that the runner understands, such as `save_trace`.
+    """
+
+    project: str
+    source: str | None = None
+    proxy: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+AnyStep = Discover | Sync | Payload | Script | Export | Pipe | Automation
+
+
+class ItemSink(Struct, frozen=True, kw_only=True):
+    """
+    Where the outcome of each item is sent.
+
+    Attributes:
+        kind: `webhook` sends a POST, `s3` writes an object.
+        url: address that shows where it goes: the webhook's, or `s3://bucket/prefix`; free of secrets.
+        sealed: name of the sealed input with headers, keys and whatever else the sender needs.
+        skip_failed: items that failed are not sent.
+        names: items of these names alone; None is all.
+    """
+
+    kind: Literal["webhook", "s3"]
+    url: str
+    sealed: str
+    skip_failed: bool = False
+    names: tuple[str, ...] | None = None
+
+
+class FanOut(Struct, frozen=True, kw_only=True):
+    """
+    A job of items instead of steps: each is admitted by itself, to whichever worker has a free slot.
+
+    Attributes:
+        item: what every item is run with.
+        max_concurrent: items of the job in flight at once; None is bounded by slots and pool alone.
+        pool: name of a capacity that several jobs share; None shares none.
+        pool_size: items in flight at once over all jobs of the pool.
+        max_items: when so many items have completed or failed, the rest are cancelled; the job still completes.
+        grows: whether items that an item asks for are added to the job.
+        timeout_seconds: of one try of an item that was added.
+        max_attempts: tries that an item has that was added.
+        retry_base_seconds: pause after the first failed try of an item; doubles with each.
+        retry_limit_seconds: longest pause between two tries.
+    """
+
+    item: Automation
+    max_concurrent: int | None = None
+    pool: str | None = None
+    pool_size: int | None = None
+    max_items: int | None = None
+    grows: bool = True
+    timeout_seconds: float = 600.0
+    max_attempts: int = 3
+    retry_base_seconds: float = 1.0
+    retry_limit_seconds: float = 60.0
+    sink: ItemSink | None = None
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -186,14 +254,16 @@ class Plan(Struct, frozen=True, kw_only=True):
     Everything a worker needs to run a job, but secrets.
 
     Attributes:
-        steps: run in this order; a finished one is not run again.
+        steps: run in this order; a finished one is not run again. Empty in a fan-out.
+        fan_out: how the items are run that were submitted with the plan; None for a plan of steps.
         key: exclusivity key; at most one job that holds it is live. None never waits and never blocks.
         environment: name of the sealed input with variables for every child; plain ones stand in *variables*.
         labels: plain values the dialect wants back when it projects the record.
         snapshots: whether the tenant's kept files are brought in before the first step and saved after the last.
     """
 
-    steps: tuple[AnyStep, ...]
+    steps: tuple[AnyStep, ...] = ()
+    fan_out: FanOut | None = None
     key: str | None = None
     on_taken: OnTaken = OnTaken.REJECT
     priority: int = 0

@@ -47,7 +47,14 @@ HOLDING_JOB_STATES = frozenset({JobState.ADMITTED, JobState.RUNNING, JobState.PA
 
 JOB_MOVES: dict[JobState, frozenset[JobState]] = {
     JobState.SCHEDULED: frozenset({JobState.WAITING, JobState.CANCELLED}),
-    JobState.WAITING: frozenset({JobState.ADMITTED, JobState.CANCELLED}),
+    JobState.WAITING: frozenset(
+        {
+            JobState.ADMITTED,
+            JobState.RUNNING,  # a fan-out, when its first item is admitted: it occupies no slot itself
+            JobState.COMPLETED,  # a fan-out whose last item was cancelled before it went on
+            JobState.CANCELLED,
+        }
+    ),
     JobState.ADMITTED: frozenset({JobState.RUNNING, JobState.CANCELLED}),
     JobState.RUNNING: frozenset(
         {

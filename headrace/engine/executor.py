@@ -21,6 +21,7 @@ from headrace.core.job import Job
 from headrace.core.outcome import Blame, Cancelled, Cause, Failed, Outcome, Succeeded
 from headrace.core.plan import (
     AnyStep,
+    Automation,
     ConfigRef,
     ConnectorSpec,
     Discover,
@@ -234,6 +235,8 @@ class _Attempt:
                     return await self._export(step)
                 case Pipe():
                     return await self._pipe(step)
+                case Automation():
+                    return StepEnd(outcome=_no_item(step))
         except EnvironmentBuildError as error:
             return StepEnd(outcome=_not_started(step, error, Blame.DEVELOPER))
         except HeadraceError as error:
@@ -443,6 +446,11 @@ def _not_started(step: AnyStep, error: HeadraceError, who: Blame) -> Failed:
         Cause(stage=step.name, sentence=error.reason, who=who, instruction=error.instruction, evidence=error.facts),
         fatal=True,
     )
+
+
+def _no_item(step: Automation) -> Failed:
+    cause = Cause(step.name, "An automation runs as an item of a fan-out, not as a step.", who=Blame.DEVELOPER)
+    return Failed(cause, fatal=True)
 
 
 def _source_refs(step: AnyStep) -> list[ConfigRef]:

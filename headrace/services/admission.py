@@ -36,7 +36,7 @@ class Admission:
 
     async def admit(self, connection: Connection) -> int:
         """
-        Admit as many waiting jobs as there are free slots, in the caller's transaction; gives their number.
+        Admit as many waiting jobs and items as there are free slots, in the caller's transaction; gives their number.
 
         Serialised over all nodes until that transaction ends, so call it last.
         """
@@ -47,7 +47,8 @@ class Admission:
         admitted = await jobs.admit_next(connection, free_slots=free_slots)
         if admitted:
             await self._queue.put(
-                connection, [Ticket(str(job.job_id), job.attempt, job.key, job.priority) for job in admitted]
+                connection,
+                [Ticket(str(job.job_id), job.attempt, job.key, job.priority, job.ordinal) for job in admitted],
             )
         return len(admitted)
 

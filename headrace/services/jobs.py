@@ -7,20 +7,29 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 from uuid import UUID
 
 import msgspec
 
-from headrace.core.errors import ActiveJobError, ConflictError, FinalStateError, NotFoundError, RootTakenError
+from headrace.core.errors import (
+    ActiveJobError,
+    ConflictError,
+    FinalStateError,
+    InvalidError,
+    NotFoundError,
+    RootTakenError,
+)
 from headrace.core.event import Event
+from headrace.core.fan_out import FanOutRecord
 from headrace.core.job import Job, NewJob, StepRecord
 from headrace.core.outcome import Blame, Cause
-from headrace.core.plan import Plan
+from headrace.core.plan import OnTaken, Plan
 from headrace.core.queue import Queue
 from headrace.core.state import JobState
 from headrace.services.admission import Admission
 from headrace.services.announcements import Announcements
+from headrace.services.fan_outs import terminate
 from headrace.store import jobs
 from headrace.store.database import Connection, Database
 from headrace.store.logs import LogEntry, Logs
@@ -40,6 +49,20 @@ class Submission:
     job: Job
     queued: bool = False
     repeated: bool = False
+
+
+ANOTHER_ACTIVE = Cause(
+    stage="",
+    sentence="Another job of this definition has not ended.",
+    who=Blame.NOBODY,
+    instruction="Wait for it, or end it first.",
+    evidence={"code": "another-job-active"},
+)
+
+
+class _Kept(TypedDict):
+    sealed: bytes | None
+    idempotency_digest: bytes | None
 
 
 class Jobs:
@@ -70,21 +93,26 @@ class Jobs:
         When this returns, the job, its plan and its first event are committed.
 
         Raises:
+            InvalidError: a plan with a fan-out came without items, or one of steps with them.
             ActiveJobError: its key is taken and its plan says `reject`.
             ConflictError: the idempotency key was used with another request.
             RootTakenError: another job has the root; nothing was written, try with a new one.
             StoreUnavailableError: nothing was written.
         """
         digest = new.fingerprint or _digest_of(new, plan)
+        if (plan.fan_out is not None) != bool(new.items):
+            raise InvalidError("A job has either steps or items.", "Give at least one item.")
+        refused = False
         try:
             async with self._database.transaction() as connection:
-                written = await jobs.submit(
-                    connection,
-                    new,
-                    plan,
-                    sealed=self._seal(new),
-                    idempotency_digest=digest if new.idempotency_key else None,
-                )
+                kept: _Kept = {
+                    "sealed": self._seal(new),
+                    "idempotency_digest": digest if new.idempotency_key else None,
+                }
+                written = await jobs.submit(connection, new, plan, **kept)
+                if written is None and plan.on_taken is OnTaken.RECORD_CANCELLED:
+                    refused = True
+                    written = await jobs.record_refused(connection, new, plan, ANOTHER_ACTIVE, **kept)
                 if written is None:
                     raise ActiveJobError(
                         "There is a job currently running", "Wait for it, or ask for the job to be queued."
@@ -98,6 +126,8 @@ class Jobs:
             return repeated
         except jobs.DuplicateRootError:
             raise RootTakenError("Another job has this root.", "Submit it again with a new one.") from None
+        if refused:
+            return Submission(await self.get(new.id, workspace_id=new.workspace_id))
         self._admission.wake()
         return Submission(_as_submitted(new, plan, written), queued=not written.ready)
 
@@ -182,9 +212,13 @@ class Jobs:
             raise NotFoundError(f"There is no job {job_id}.", "List jobs with `headrace jobs`.")
         if job.final:
             raise FinalStateError(f"The job has ended ({job.state}).", state=str(job.state))
+        if job.items is not None:
+            await terminate(connection, self._queue, self._announcements, job_id, by=by)
+            return
         states = [JobState.WAITING, JobState.SCHEDULED, JobState.PAUSED]
         if await self._queue.revoke(connection, str(job_id)):
-            states.append(JobState.ADMITTED)
+            # A job that runs while its ticket is free has lost its worker: nobody would ever look at it again.
+            states += [JobState.ADMITTED, JobState.RUNNING]
         event_id = await jobs.cancel_unstarted(connection, job_id, states, cause)
         if event_id is not None:
             await self._announcements.announce(connection, job_id, job.workspace_id, event_id)
@@ -239,4 +273,5 @@ def _as_submitted(new: NewJob, plan: Plan, written: jobs.Submitted) -> Job:
             StepRecord(ordinal=ordinal, name=step.name, kind=str(step.__struct_config__.tag))
             for ordinal, step in enumerate(plan.steps)
         ),
+        items=FanOutRecord(total=len(new.items), completed=0, failed=0, cancelled=0) if plan.fan_out else None,
     )

@@ -25,6 +25,7 @@ class NewDelivery:
         id: stays the same over all tries; receivers use it to recognise repeats.
         sink: name of the endpoint; one job's deliveries to one sink go one after the other.
         body: the exact bytes that are signed and sent.
+        ordered: whether it waits for earlier payloads of its job and sink.
     """
 
     id: UUID
@@ -36,6 +37,7 @@ class NewDelivery:
     topic: str
     url: str
     body: bytes
+    ordered: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +67,9 @@ async def owe(connection: Connection, delivery: NewDelivery) -> None:
     """
     await connection.execute(
         """
-        insert into delivery (id, workspace_id, tenant_id, job_id, event_id, sink, topic, url, body)
-        values (%(id)s, %(workspace_id)s, %(tenant)s, %(job_id)s, %(event_id)s, %(sink)s, %(topic)s, %(url)s, %(body)s)
+        insert into delivery (id, workspace_id, tenant_id, job_id, event_id, sink, topic, url, body, ordered)
+        values (%(id)s, %(workspace_id)s, %(tenant)s, %(job_id)s, %(event_id)s, %(sink)s, %(topic)s, %(url)s, %(body)s,
+                %(ordered)s)
         """,
         {name: getattr(delivery, name) for name in NewDelivery.__dataclass_fields__},
     )
@@ -132,8 +135,9 @@ class Deliveries:
             """
             select extract(epoch from d.due_at - now())::float as seconds from delivery d
             where d.state = 'pending' and (d.locked_until is null or d.locked_until < now())
-              and not exists (select from delivery earlier where earlier.state = 'pending' and earlier.job_id = d.job_id
-                              and earlier.sink = d.sink and earlier.seq < d.seq)
+              and not (d.ordered and exists (
+                select from delivery earlier where earlier.state = 'pending' and earlier.ordered and earlier.job_id = d.job_id
+                  and earlier.sink = d.sink and earlier.seq < d.seq))
             order by d.due_at limit 1
             """
         )

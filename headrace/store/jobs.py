@@ -20,10 +20,12 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from headrace.core.event import Event, EventKind
+from headrace.core.fan_out import FanOutRecord
 from headrace.core.job import Job, NewJob, StepRecord
 from headrace.core.outcome import Cause
 from headrace.core.plan import OnTaken, Plan
 from headrace.core.state import JobState, StepState
+from headrace.store import fan_outs
 from headrace.store.database import Connection, Database, statement
 
 
@@ -44,12 +46,19 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A job handed to the engine."""
+    """
+    A job handed to the engine, or one item of it.
+
+    Attributes:
+        attempt: of the job, or of the item.
+        ordinal: of the item; None for a job of steps.
+    """
 
     job_id: UUID
     attempt: int
     key: str | None
     priority: int
+    ordinal: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,32 +89,59 @@ async def submit(
     connection: Connection, job: NewJob, plan: Plan, *, sealed: bytes | None, idempotency_digest: bytes | None = None
 ) -> Submitted | None:
     """
-    Write a new job, its plan, its steps and its first event; None when its exclusivity key is taken and it does not queue.
+    Write a new job, its plan, its steps or items and its first event; None when its exclusivity key is taken and it does not queue.
 
     Raises:
         DuplicateKeyError: the workspace has used the idempotency key.
         DuplicateRootError: another job has this root.
     """
-    parameters = {
+    row = await _insert(connection, "submit", _parameters(job, plan, sealed, idempotency_digest))
+    if row is None:
+        return None
+    if plan.fan_out is not None:
+        await fan_outs.begin(connection, job.id, plan.fan_out, job.items)
+    return Submitted(seq=row["seq"], ready=row["ready"], created_at=row["created_at"], event_id=row["event_id"])
+
+
+async def record_refused(
+    connection: Connection,
+    job: NewJob,
+    plan: Plan,
+    cause: Cause,
+    *,
+    sealed: bytes | None,
+    idempotency_digest: bytes | None = None,
+) -> Submitted:
+    """
+    Write a new job that may not start down as cancelled; raises what `submit` raises.
+    """
+    parameters = _parameters(job, plan, sealed, idempotency_digest) | {"cause": _json(cause)}
+    row = await _insert(connection, "record_refused", parameters)
+    assert row is not None  # noqa: S101 - an insert without a condition
+    return Submitted(seq=row["seq"], ready=row["ready"], created_at=row["created_at"], event_id=row["event_id"])
+
+
+def _parameters(job: NewJob, plan: Plan, sealed: bytes | None, idempotency_digest: bytes | None) -> dict[str, Any]:
+    return {
         "id": job.id, "workspace_id": job.workspace_id, "tenant": job.tenant, "dialect": job.dialect,
         "definition": job.definition, "public_id": job.public_id, "root": job.root, "name": job.name, "key": plan.key,
         "queue": plan.on_taken is OnTaken.QUEUE, "priority": plan.priority, "trigger": job.trigger,
         "started_by": job.started_by, "idempotency_key": job.idempotency_key, "idempotency_digest": idempotency_digest,
-        "details": Jsonb(job.details), "plan": Jsonb(plan), "sealed": sealed,
+        "details": Jsonb(job.details), "plan": Jsonb(plan), "sealed": sealed, "fan_out": plan.fan_out is not None,
         "step_names": [step.name for step in plan.steps],
         "step_kinds": [step.__struct_config__.tag for step in plan.steps],
     }  # fmt: skip
+
+
+async def _insert(connection: Connection, name: str, parameters: dict[str, Any]) -> DictRow | None:
     try:
-        row = await (await connection.execute(statement("submit"), parameters)).fetchone()
+        return await (await connection.execute(statement(name), parameters)).fetchone()
     except UniqueViolation as error:
         if error.diag.constraint_name == "job_idempotency":
             raise DuplicateKeyError from error
         if error.diag.constraint_name == "job_root_key":
             raise DuplicateRootError from error
         raise
-    if row is None:
-        return None
-    return Submitted(seq=row["seq"], ready=row["ready"], created_at=row["created_at"], event_id=row["event_id"])
 
 
 async def lock_admission(connection: Connection) -> None:
@@ -117,12 +153,12 @@ async def lock_admission(connection: Connection) -> None:
 
 async def admit_next(connection: Connection, *, free_slots: int) -> list[Admission]:
     """
-    Admit at most *free_slots* waiting jobs; call with `lock_admission` held.
+    Admit at most *free_slots* waiting jobs and items; call with `lock_admission` held.
 
     Order: fair between tenants, then priority, then submission. Returns fewer, or none, when fewer can go.
     """
     rows = await (await connection.execute(statement("admit_next"), {"free_slots": free_slots})).fetchall()
-    return [Admission(row["id"], row["attempt"], row["key"], row["priority"]) for row in rows]
+    return [Admission(row["id"], row["attempt"], row["key"], row["priority"], row["ordinal"]) for row in rows]
 
 
 async def claim(connection: Connection, job_id: UUID, *, node_id: UUID, node_name: str) -> Claim | None:
@@ -263,9 +299,10 @@ async def leave_lane(connection: Connection, key: str | None, *, head: bool) -> 
 
 async def wake_scheduled(connection: Connection) -> int:
     """
-    Let jobs whose pause is over wait for a slot again; gives their number.
+    Let jobs and items whose pause is over wait for a slot again; gives their number.
     """
-    return (await connection.execute(statement("wake_scheduled"))).rowcount
+    woken = (await connection.execute(statement("wake_scheduled"))).rowcount
+    return woken + (await connection.execute(statement("wake_items"))).rowcount
 
 
 async def read(connection: Connection, job_id: UUID, *, workspace_id: UUID | None = None) -> Job | None:
@@ -438,6 +475,7 @@ def job_of(row: DictRow) -> Job:
         state=JobState(row["state"]),
         cause=_cause(row["cause"]),
         steps=tuple(msgspec.convert(row["steps"], list[StepRecord], strict=False)),
+        items=msgspec.convert(row["items"], FanOutRecord | None, strict=False),
     )
 
 

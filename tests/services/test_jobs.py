@@ -386,3 +386,18 @@ async def test_the_history_can_be_narrowed(house: House) -> None:
     assert [job.id for job in of_tap] == [jobs[3].id]
     assert [job.id for job in page] == [jobs[2].id, jobs[1].id]
     assert await house.jobs.history(uuid4()) == []
+
+
+async def test_a_running_job_whose_worker_is_gone_ends_at_once_when_cancelled(house: House) -> None:
+    """
+    Its ticket is free: with the ticket taken back nobody would ever look at it again.
+    """
+    work = await house.started()
+    await house.attempts.start_step(work, 0)
+    await house.lose_worker(work.job.id)
+
+    ended = await house.jobs.cancel(work.job.id, by="ann", workspace_id=None)
+
+    assert (ended.state, ended.steps[0].state) == (JobState.CANCELLED, StepState.SKIPPED)
+    with pytest.raises(FencedError):
+        await house.settle(work, Succeeded())

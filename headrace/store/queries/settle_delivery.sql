@@ -5,8 +5,8 @@ with settled as (
     due_at = now() + coalesce(%(retry_after)s, interval '0'),
     finished_at = case when %(state)s = 'pending' then null else now() end
   where id = %(id)s and attempts = %(attempts)s and state = 'pending'
-  returning job_id, sink, seq, due_at
+  returning job_id, sink, seq, due_at, ordered
 )
 update delivery later set due_at = settled.due_at
 from settled
-where later.job_id = settled.job_id and later.sink = settled.sink and later.seq > settled.seq and later.state = 'pending'
+where settled.ordered and later.ordered and later.job_id = settled.job_id and later.sink = settled.sink and later.seq > settled.seq and later.state = 'pending'

@@ -11,10 +11,10 @@ with lane_taken as (
 ),
 new_job as (
   insert into job (id, workspace_id, tenant_id, dialect, definition, public_id, root, name, state, key, ready, priority,
-                   trigger, started_by, idempotency_key, idempotency_digest, details)
+                   trigger, started_by, idempotency_key, idempotency_digest, details, fan_out)
   select %(id)s, %(workspace_id)s, %(tenant)s, %(dialect)s, %(definition)s, %(public_id)s, %(root)s, %(name)s, 'waiting',
          %(key)s, coalesce((select active from lane_taken) = 1, true), %(priority)s, %(trigger)s, %(started_by)s,
-         %(idempotency_key)s, %(idempotency_digest)s, %(details)s
+         %(idempotency_key)s, %(idempotency_digest)s, %(details)s, %(fan_out)s
   where %(key)s::text is null or exists (select from lane_taken)
   returning id, seq, ready, created_at
 ),

@@ -1,5 +1,5 @@
 -- Take payloads that are due, so that no slow receiver holds up another: the endpoints are visited one by one, each gives its oldest few,
--- and the hosts take turns. Of one job and endpoint only the oldest payload that is owed can be taken.
+-- and the hosts take turns. Of one job and endpoint only the oldest payload that is owed can be taken, unless its payloads need no order.
 with recursive
 -- Each endpoint that is owed something, by one index probe each, however much it is owed.
 sinks as (
@@ -15,8 +15,9 @@ oldest as (
     from delivery d
     where d.sink = sinks.sink and d.state = 'pending' and d.due_at <= now()
       and (d.locked_until is null or d.locked_until < now())
-      and not exists (select from delivery earlier where earlier.state = 'pending' and earlier.job_id = d.job_id
-                      and earlier.sink = d.sink and earlier.seq < d.seq)
+      and not (d.ordered and exists (
+        select from delivery earlier where earlier.state = 'pending' and earlier.ordered and earlier.job_id = d.job_id
+          and earlier.sink = d.sink and earlier.seq < d.seq))
     order by d.due_at, d.seq limit %(per_host)s
   ) taken
 ),
