@@ -16,6 +16,8 @@ import msgspec
 
 # gluestick writes a snapshot under this name first; a leftover is a half-written file.
 PARTIAL_SUFFIX = ".hg.partial_written.lock"
+METRICS = "job_metrics.json"
+ESTIMATES = "estimated_job_metrics.json"
 
 
 class JobRoot:
@@ -49,6 +51,14 @@ class JobRoot:
         for folder in (self.folder, self.sync_output, self.etl_output, self.snapshots, self.tmp, self.work):
             folder.mkdir(parents=True, exist_ok=True)
         self.work.chmod(0o700)
+
+    def synced_files(self) -> list[Path]:
+        """
+        List what a sync has made, attachments in subfolders included, without the files that only count.
+        """
+        return sorted(
+            file for file in self.sync_output.rglob("*") if file.is_file() and file.name not in (METRICS, ESTIMATES)
+        )
 
     def clear_etl_output(self) -> None:
         """

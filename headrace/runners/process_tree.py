@@ -97,10 +97,36 @@ def descendants(named: Iterable[int]) -> list[int]:
     Find every living process below this one; only the *named* ones where the kernel has no CONFIG_PROC_CHILDREN.
     """
     me = os.getpid()
-    if not os.access(f"/proc/{me}/task/{me}/children", os.R_OK):
-        return list(named)
+    return below(me) if os.access(f"/proc/{me}/task/{me}/children", os.R_OK) else list(named)
+
+
+def strays(named: Iterable[int]) -> list[int]:
+    """
+    Find the living processes below this one that are neither *named* nor below a named one; none without /proc.
+    """
+    theirs = {pid for root in named for pid in (root, *below(root))}
+    return [pid for pid in below(os.getpid()) if pid not in theirs]
+
+
+def holders(pids: Iterable[int], pipe: int) -> list[int]:
+    """
+    Choose those of *pids* that have the pipe with inode number *pipe* open.
+    """
+    return [pid for pid in pids if f"pipe:[{pipe}]" in open_files(pid)]
+
+
+def open_files(pid: int) -> set[str]:
+    found: set[str] = set()
+    with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):  # closed meanwhile
+                found.add(os.readlink(entry.path))  # noqa: PTH115 -- pathlib would double the start of the shim
+    return found
+
+
+def below(root: int) -> list[int]:
     found: list[int] = []
-    unseen = [me]
+    unseen = [root]
     while unseen:
         parent = unseen.pop()
         with contextlib.suppress(OSError):  # it may be gone meanwhile

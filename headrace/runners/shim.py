@@ -11,12 +11,15 @@ Messages are JSON, one to a line; file descriptors travel beside them (SCM_RIGHT
     spawn    name argv cwd env targets rlimits nice           started name pid | failed name errno reason
     watch    limits {memory, processes, cpu}                  exceeded kind limit seen, when everything is killed already
     signal   name|null sig                                    -
+    sweep    pipe sig: to strays that hold that pipe open     -
     stop     grace_seconds: TERM to all, then KILL            stopped, with the usage so far, when none is left
     end      grace_seconds: the same, and be as new           ended, with the usage of all that ran, when none is left
 
     of its own accord: exited name code signal order user_seconds system_seconds max_rss_bytes
                        sample, the usage so far, about once a second while children run
 
+A stray is a descendant whose named ancestor has ended, such as a daemon that a tap left behind: while it holds the pipe, the reader at the
+other end never sees the end of the data.
 `order` counts the looks in which dead children were found: two children with one order died too close together to tell apart.
 Elsewhere than on Linux there is no subreaper: then the process groups of the named children are ended, and nothing is measured.
 """
@@ -41,9 +44,11 @@ from headrace.runners.process_tree import (
     collect_dead,
     descendants,
     fair_bytes,
+    holders,
     kill_until_none_is_left,
     measure,
     signal_all,
+    strays,
 )
 
 TYPE_CHECKING = False  # importing `typing` for it would cost a fifth of the start
@@ -168,6 +173,8 @@ class Shim:
                 self._limits = message["limits"]
             case "signal":
                 self._signal(message["name"], message["sig"])
+            case "sweep":
+                signal_all(holders(strays(self._names), message["pipe"]), message["sig"])
             case "stop" | "end" as order:
                 self._refusing = True
                 self._closing = "ended" if order == "end" else "stopped"

@@ -127,9 +127,10 @@ async def sync(
             pass_fds={REPORT_FD: report_write},
         )
     finally:
+        pipe = os.fstat(data_read).st_ino
         close(data_read, data_write, report_write)
     listening = asyncio.create_task(reports.listen(report_read))
-    tap_end, writer_end = await asyncio.gather(tap_child.wait(), writer.wait())
+    tap_end, writer_end = await stage.both_ends(pipe, tap_child, writer)
     await listening
     return await _sync_outcome(stage, tap, tap_end, writer_end, reports)
 
@@ -187,9 +188,12 @@ async def pipe(
         )
         tap_child = await stage.start("tap", argv, stdout=tap_write)
     finally:
+        into, out_of = os.fstat(tap_read).st_ino, os.fstat(target_read).st_ino
         close(tap_read, tap_write, target_read, target_write, report_write)
     listening = asyncio.create_task(reports.listen(report_read))
-    tap_end, relay_end, target_end = await asyncio.gather(tap_child.wait(), relay.wait(), target_child.wait())
+    (tap_end, relay_end), (_, target_end) = await asyncio.gather(
+        stage.both_ends(into, tap_child, relay), stage.both_ends(out_of, relay, target_child)
+    )
     await listening
     return await _pipe_outcome(stage, tap_end, relay_end, target_end, reports)
 
@@ -283,7 +287,7 @@ async def _sync_outcome(
         return replace(await stage.diagnose([tap_end, writer_end]), output=output)
     if not finished or not writer_end.succeeded:
         return replace(await stage.diagnose([writer_end], program="the writer of sync files"), output=output)
-    if not finished.get("schemas_seen") and not any(stage.root.sync_output.iterdir()):
+    if not finished.get("schemas_seen") and not any(stage.root.synced_files()):
         return Failed(
             Cause(
                 stage=stage.name,

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from headrace.runners.process import DEVNULL, Child, Command, Exit, Supervision,
 _REPORT_LINE_BYTES = 128 * 2**20
 REPORT_FD = 3
 _HEARD_SECONDS = 2.0
+_STILL_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,36 @@ class Stage:
             drain = self.book.drain(child.take_pipe(stream), stage=self.name, stream=f"{name}.{stream}")
             self.drains.append(drain)
         return child
+
+    async def both_ends(self, pipe: int, one: Child, other: Child) -> tuple[Exit, Exit]:
+        """
+        Wait for the children at both ends of the pipe with inode number *pipe*.
+
+        A daemon that the first to end has left behind may hold its end open, so that the other waits for ever: when nothing
+        moves any more, such daemons are ended.
+        """
+        waiting = {child.name: asyncio.ensure_future(child.wait()) for child in (one, other)}
+        still_seconds = min(_STILL_SECONDS, (self.children.limits.no_progress_seconds or math.inf) / 2)
+        try:
+            await asyncio.wait(waiting.values(), return_when=asyncio.FIRST_COMPLETED)
+            self.children.progress()
+            if not await self._ended(waiting.values(), still_seconds):
+                self.children.progress()  # for what the sweep takes; no second time, or a reader that hangs would for ever
+                await self.children.sweep(pipe)
+            return await waiting[one.name], await waiting[other.name]
+        finally:
+            for end in waiting.values():
+                end.cancel()
+
+    async def _ended(self, waiting: Collection[asyncio.Future[Exit]], still_seconds: float) -> bool:
+        """
+        Wait until all have ended; false once nothing has moved for *still_seconds*.
+        """
+        while not all(end.done() for end in waiting):
+            if self.children.still_seconds >= still_seconds:
+                return False
+            await asyncio.wait(waiting, timeout=max(still_seconds - self.children.still_seconds, 0.01))
+        return True
 
     async def diagnose(self, exits: Sequence[Exit], *, program: str = "") -> Failed:
         """

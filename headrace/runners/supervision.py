@@ -20,6 +20,7 @@ from headrace.runners.shim_link import ShimGoneError, ShimLink
 from headrace.runners.streams import Stream, close_pipes, open_streams
 
 KILL_SECONDS = 10.0  # how long the dead may take to be gone
+SWEEP_SECONDS = 1.0  # what a daemon of an ended child may take to end
 
 
 class Child:
@@ -145,6 +146,23 @@ class Supervision:
         """
         await self._tell({"do": "signal", "name": name, "sig": number})
 
+    async def sweep(self, pipe: int) -> None:
+        """
+        End what ended children have left behind and still holds the pipe of inode number *pipe*: TERM first, KILL a second later.
+
+        Children that run, and whatever is below them, are spared.
+        """
+        await self._tell({"do": "sweep", "pipe": pipe, "sig": signal.SIGTERM})
+        await asyncio.sleep(SWEEP_SECONDS)
+        await self._tell({"do": "sweep", "pipe": pipe, "sig": signal.SIGKILL})
+
+    @property
+    def still_seconds(self) -> float:
+        """
+        How long ago the step last got on.
+        """
+        return self._loop.time() - self._progress_at
+
     async def stop(self, grace_seconds: float) -> None:
         """
         End everything, TERM first and KILL after the grace, and wait until none is left; no child can be started after it.
@@ -229,7 +247,7 @@ class Supervision:
         self._stop_because("wall", self._loop.time() - self._began_at)
 
     def _check_progress(self, limit_seconds: float) -> None:
-        still_seconds = self._loop.time() - self._progress_at
+        still_seconds = self.still_seconds
         if still_seconds >= limit_seconds:
             self._stop_because("no-progress", still_seconds)
         else:

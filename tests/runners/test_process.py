@@ -170,6 +170,29 @@ async def test_leaving_the_step_ends_daemons(pool, tmp_path):
     assert not Path(f"/proc/{pid}").exists()
 
 
+async def test_a_sweep_ends_only_strays_that_hold_the_pipe(pool, tmp_path):
+    """
+    What a child that has ended left behind is ended if it holds the pipe; children that run, and other pipes' strays, are spared.
+    """
+    pipes = [os.pipe(), os.pipe()]
+    async with pool.lease(Limits(grace_seconds=0.2)) as step:
+        running = await step.spawn(fake("tap.py", "ignore-term", cwd=tmp_path, name="running", stdout=pipes[0][1]))
+        left = []
+        for name, (_, writing) in zip(("one", "two"), pipes, strict=True):
+            child = await step.spawn(fake("tap.py", "daemon", cwd=tmp_path, name=name, stdout=writing))
+            left.append(await pid_told_by(child))
+            await child.wait()
+        with watch(running.pid, *left) as (spared, swept, other):
+            await step.sweep(os.fstat(pipes[0][0]).st_ino)
+
+            assert await all_gone([swept])
+            assert is_running(spared)
+            assert is_running(other)
+    for descriptors in pipes:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
 async def test_a_cancelled_step_leaves_nothing(pool, tmp_path):
     """
     Cancellation ends the children like any other way out, also when it comes twice.
