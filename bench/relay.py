@@ -13,6 +13,7 @@ from bench import flights
 from bench.sync_output import interleaved, measured
 
 RECORDS = 500_000
+SMALL = 100_000
 _BY_LINE = """
 import asyncio, sys
 async def main():
@@ -26,9 +27,15 @@ async def main():
         await writer.drain()
 asyncio.run(main())
 """
+# As a real tap does: some work for a record, then a write of its own for its line.
 _FLUSHING_TAP = """
-import os, sys
-for line in open(sys.argv[1], "rb"): os.write(1, line)
+import json, os, sys
+for line in open(sys.argv[1], "rb"): os.write(1, json.dumps(json.loads(line)).encode() + b"\\n")
+"""
+# As a real target does: each line is decoded.
+_TARGET = """
+import json, sys
+for line in sys.stdin.buffer: json.loads(line)
 """
 
 
@@ -42,7 +49,6 @@ def run() -> list[dict[str, Any]]:
         spec = folder / "relay.json"
         spec.write_text("{}")
         relay = [sys.executable, "-m", "headrace.runners.relay", str(spec)]
-        tap = [sys.executable, "-c", _FLUSHING_TAP, str(source)]
         by_line = [sys.executable, "-c", _BY_LINE]
         fast = interleaved(
             {
@@ -51,21 +57,29 @@ def run() -> list[dict[str, Any]]:
                 "by_line": lambda: measured([["cat"], by_line, ["cat"]], source=source),
             }
         )
+        small = flights.write(folder / "small.singer", SMALL)
+        tap, target = [sys.executable, "-c", _FLUSHING_TAP, str(small)], [sys.executable, "-c", _TARGET]
         flushing = interleaved(
-            {"bare": lambda: measured([tap, ["cat"]]), "relay": lambda: measured([tap, relay, ["cat"]])}
+            {"bare": lambda: measured([tap, ["cat"]]), "relay": lambda: measured([tap, relay, ["cat"]])}, rounds=5
+        )
+        whole = interleaved(
+            {"bare": lambda: measured([tap, target]), "relay": lambda: measured([tap, relay, target])}, rounds=5
         )
     return [
         _figure("relay between two cats", fast, "bare", "cat | cat"),
         _figure("relay between two cats", fast, "by_line", "asyncio readline, write, drain"),
-        _figure("relay after a tap that flushes each line", flushing, "bare", "tap | cat"),
+        _figure("relay after a tap that flushes each line", flushing, "bare", "tap | cat", SMALL),
+        _figure("relay in a whole job", whole, "bare", "tap | target", SMALL),
     ]
 
 
-def _figure(name: str, times: dict[str, tuple[float, float]], against: str, yardstick: str) -> dict[str, Any]:
+def _figure(
+    name: str, times: dict[str, tuple[float, float]], against: str, yardstick: str, records: int = RECORDS
+) -> dict[str, Any]:
     (wall, cpu), (other_wall, other_cpu) = times["relay"], times[against]
     return {
         "name": name,
-        "value": round(RECORDS / wall / 1000),
+        "value": round(records / wall / 1000),
         "unit": "krec/s",
         "ratio": round(wall / other_wall, 2),
         "yardstick": f"{yardstick}, wall",
