@@ -139,7 +139,7 @@ class Environments:
             if try_shared(lock) and await self._usable(environment):
                 return environment
         with open_lock(path) as lock:
-            await wait_exclusive(lock, lambda: on_line("Waiting for another job that builds the same environment."))
+            await self._wait(lock, on_line)
             if not await self._usable(environment):
                 await self._build(recipe, environment, on_line, lock)
         return environment
@@ -156,6 +156,16 @@ class Environments:
         removed = await asyncio.to_thread(prune, self.root, now=now, unused_for=unused_for, keep_bytes=keep_bytes)
         self._checked.difference_update(removed)
         return [path.name for path in removed]
+
+    async def _wait(self, lock: int, on_line: Callable[[str], None]) -> None:
+        """
+        Wait for the others who use the lock, no longer than a build may take: one that was left alone may hang for ever.
+        """
+        try:
+            async with asyncio.timeout(self._build_seconds):
+                await wait_exclusive(lock, lambda: on_line("Waiting for another job that builds the same environment."))
+        except TimeoutError as error:
+            raise _too_slow(self._build_seconds) from error
 
     async def _usable(self, environment: Environment) -> bool:
         """

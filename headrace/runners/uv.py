@@ -141,9 +141,10 @@ async def _converse(process: asyncio.subprocess.Process, stdin: bytes, take: Cal
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    await asyncio.shield(process.wait())
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await asyncio.shield(process.wait())
 
 
 def environ_for_uv(environ: Mapping[str, str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ The files of a project folder: has any of them changed, and which belong to a sc
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
@@ -28,12 +29,10 @@ def fingerprint(folder: Path) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for name in _WATCHED:
         path = folder / name
-        for file in _walk(path) if path.is_dir() else [path]:
-            try:
-                found = file.stat()
-            except FileNotFoundError:
-                continue
-            digest.update(f"{file.relative_to(folder)}\0{found.st_size}\0{found.st_mtime_ns}\0".encode())
+        with contextlib.suppress(OSError):  # somebody is at work there: the next look tells more
+            for file in _walk(path) if path.is_dir() else [path]:
+                found = file.lstat()
+                digest.update(f"{file.relative_to(folder)}\0{found.st_size}\0{found.st_mtime_ns}\0".encode())
     return digest.hexdigest()
 
 

@@ -5,6 +5,7 @@ The project folder: what is read from it, what is said about what is wrong, and 
 from __future__ import annotations
 
 import os
+import re
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,6 +36,8 @@ connectors:
     kind: target
     command: [python, y.py]
 """
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "project-folder.md"
 
 FLOW = """
 source: tap-x
@@ -505,6 +508,38 @@ def test_the_published_schemas_are_valid(name: str) -> None:
     Draft202012Validator.check_schema(schema(name))
 
     assert list(undescribed(schema(name))) == []
+
+
+def test_the_documented_examples_load(folder: Folder) -> None:
+    """
+    The three examples of the reference page fit together.
+    """
+    main, flow, tenant = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    folder.write("headrace.yml", main)
+    folder.write("flows/orders/flow.yml", flow)
+    folder.write("flows/orders/tenants/other.yml", tenant.replace("acme", "other"))
+
+    result = folder.load()
+
+    assert result.problems == []
+    assert [each.tenant for each in result.project.flows[0].tenants] == ["acme", "other"]
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_every_key_is_documented(name: str) -> None:
+    """
+    The reference page names each key of the schemas.
+    """
+    page = PAGE.read_text()
+
+    assert [key for key in keys_of(schema(name)) if not re.search(rf"[`\s]{key}[`:]", page)] == []
+
+
+def keys_of(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        yield from node.get("properties", {})
+        for value in node.values():
+            yield from keys_of(value)
 
 
 def undescribed(node: Any) -> Iterator[str]:
