@@ -188,6 +188,14 @@ class RunningServer:
         """
         eventually(lambda: seen(self.status(job)), seconds=seconds, what=f"{job['job_name']} shows it")
 
+    def kill(self, job: dict[str, Any]) -> None:
+        """
+        Call the kill endpoint; the job may have ended meanwhile.
+        """
+        self.client.post(
+            f"/hotglue/demo/{job['flow_id']}/{job['tenant']}/jobs/kill", params={"job_root": job["s3_root"]}
+        )
+
     def logs(self, job: dict[str, Any]) -> str:
         answer = self.client.get(
             f"/hotglue/demo/{job['flow_id']}/{job['tenant']}/jobs/logs", params={"job_root": job["s3_root"]}

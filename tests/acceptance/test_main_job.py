@@ -113,7 +113,7 @@ def test_a_killed_job_ends_in_the_stage_it_was_in(shared_server: RunningServer) 
     created = shared_server.submit("plain", "ignore-term").json()
     shared_server.wait_for(created, lambda record: record["status"] == "SYNC_STARTED")
 
-    shared_server.client.post("/hotglue/demo/plain/ignore-term/jobs/kill", params={"job_root": created["s3_root"]})
+    shared_server.kill(created)
     record = shared_server.wait(created, seconds=15)
 
     assert record["status"] == "SYNC_FAILED"
