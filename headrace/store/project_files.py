@@ -32,7 +32,11 @@ def fingerprint(folder: Path) -> str:
         with contextlib.suppress(OSError):  # somebody is at work there: the next look tells more
             for file in _walk(path) if path.is_dir() else [path]:
                 found = file.lstat()
-                digest.update(f"{file.relative_to(folder)}\0{found.st_size}\0{found.st_mtime_ns}\0".encode())
+                digest.update(
+                    f"{file.relative_to(folder)}\0{found.st_size}\0{found.st_mtime_ns}\0".encode(
+                        errors="surrogateescape"
+                    )
+                )
     return digest.hexdigest()
 
 
@@ -44,7 +48,7 @@ def files_of_script(script: ScriptDef) -> dict[str, bytes]:
     points to, as long as that is inside the folder.
 
     Raises:
-        DefinitionError: the folder is too large (32 MiB, 2,000 files), or a link leads out of it.
+        DefinitionError: the folder is too large (32 MiB, 2,000 files), a link leads out of it, or a file cannot be read or named.
     """
     folder = Path(script.folder)
     found: dict[str, bytes] = {}
@@ -54,7 +58,7 @@ def files_of_script(script: ScriptDef) -> dict[str, bytes]:
         if name.split("/")[0] in _DEFINITIONS:
             continue
         _refuse_way_out(folder, file)
-        content = file.read_bytes()
+        content = _read(folder, file)
         total_bytes += len(content)
         if len(found) >= LIMIT_FILES or total_bytes > LIMIT_BYTES:
             raise _too_large(folder, file)
@@ -68,7 +72,7 @@ def digest_of_files(files: Mapping[str, bytes]) -> str:
     """
     digest = hashlib.sha256()
     for name, content in sorted(files.items()):
-        digest.update(f"{len(name.encode())}:{name}\0{len(content)}:".encode())
+        digest.update(f"{len(name)}:{name}\0{len(content)}:".encode())
         digest.update(content)
     return digest.hexdigest()
 
@@ -84,6 +88,18 @@ def _walk(folder: Path) -> Iterator[Path]:
             yield from _walk(Path(entry.path))
         elif entry.is_file() or entry.is_symlink():
             yield Path(entry.path)
+
+
+def _read(folder: Path, file: Path) -> bytes:
+    try:
+        str(file).encode()
+        return file.read_bytes()
+    except (OSError, UnicodeEncodeError) as error:
+        raise DefinitionError(
+            f"A file of {folder.name} cannot be copied to a job: {file.name!a}.",
+            "Give it a readable name and content, or move it out of the flow's folder.",
+            file=ascii(str(file)),
+        ) from error
 
 
 def _refuse_way_out(folder: Path, file: Path) -> None:

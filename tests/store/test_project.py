@@ -486,6 +486,18 @@ def test_a_script_may_not_reach_out_of_its_folder(folder: Folder) -> None:
         files_of_script(ScriptDef(folder=folder.path / "flows/f"))
 
 
+def test_a_file_whose_name_is_no_text_is_refused(folder: Folder) -> None:
+    """
+    It could neither be stored nor listed; looking for changes does not mind it.
+    """
+    odd = folder.write(f"flows/f/{os.fsdecode(bytes([0xFF]))}.csv", "")
+
+    with pytest.raises(DefinitionError, match="udcff"):
+        files_of_script(ScriptDef(folder=odd.parent))
+
+    assert fingerprint(folder.path)
+
+
 def test_a_scripts_folder_has_a_limit(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Data in the flow's folder would be copied to each job.
