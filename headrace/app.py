@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -34,15 +35,21 @@ from headrace.core.plan import Limits
 from headrace.core.ports import Dialect
 from headrace.deliveries.dispatcher import Dispatcher
 from headrace.deliveries.webhook import WebhookSender
+from headrace.dialects.hotglue.after_link import AfterLink
+from headrace.dialects.hotglue.compile import DIALECT as HOTGLUE
+from headrace.dialects.hotglue.compile_v2 import read_connector_run
+from headrace.dialects.hotglue.discover import Discovers, HotglueDiscover
 from headrace.dialects.hotglue.doors import Doors
 from headrace.dialects.hotglue.linking_wire import show_change
 from headrace.dialects.hotglue.project import HotglueDialect
 from headrace.dialects.hotglue.routes import hotglue_wire
 from headrace.dialects.hotglue.run import RunFlows
+from headrace.dialects.hotglue.schedules import SubmitScheduled
 from headrace.dialects.hotglue.tenancy import Tenancy
 from headrace.engine.executor import Executor
 from headrace.engine.liveness import LOST_EXIT_CODE, Liveness
 from headrace.engine.procrastinate import Node, ProcrastinateQueue, open_pool
+from headrace.engine.ticker import Ticker
 from headrace.engine.toolbox import Toolbox
 from headrace.engine.worker import Worker, lasting
 from headrace.http.server import create_app
@@ -58,6 +65,7 @@ from headrace.services.connections import Linking
 from headrace.services.flows import Flows
 from headrace.services.jobs import Jobs
 from headrace.services.retention import Retention
+from headrace.services.schedules import Schedules
 from headrace.services.tenant_tokens import TenantTokens
 from headrace.services.tenants import Tenants
 from headrace.settings import Settings, load_settings
@@ -67,6 +75,7 @@ from headrace.store.deliveries import Deliveries
 from headrace.store.files import FileStore
 from headrace.store.logs import Logs
 from headrace.store.nodes import Nodes
+from headrace.store.schedules import Schedules as ScheduleStore
 from headrace.store.sealing import Sealer, load_or_make_keys, parse_keys
 from headrace.store.tenants import Tenants as TenantStore
 from headrace.store.token_signing import TokenSigning
@@ -87,7 +96,7 @@ def dialects() -> dict[str, Dialect]:
     """
     Give every dialect by name.
     """
-    known: list[Dialect] = [HotglueDialect()]
+    known: list[Dialect] = [HotglueDialect(), HotglueDiscover()]
     return {dialect.name: dialect for dialect in known}
 
 
@@ -255,7 +264,9 @@ async def run_serve(settings: Settings, url: str, stop: asyncio.Event) -> None:
             now=now,
         )
         dispatcher = Dispatcher(p.deliveries, p.announcements.secret_of, sender, chance=random.random)
-        app = web_app(p)
+        hotglue = hotglue_of(p)
+        ticker = Ticker(hotglue.schedules)
+        app = web_app(p, hotglue)
         config = uvicorn.Config(
             app,
             host=settings.host,
@@ -270,6 +281,8 @@ async def run_serve(settings: Settings, url: str, stop: asyncio.Event) -> None:
             p.admission.run(),
             every(1.0, p.flows.reload, name="definitions"),
             every(600.0, p.retention.tick, name="retention"),
+            every(1.0, ticker.tick, name="schedules"),
+            every(3600.0, hotglue.schedules.forget_old, name="schedule history"),
             dispatcher.run(),
         ]
         async with background(duties):
@@ -282,27 +295,11 @@ async def run_serve(settings: Settings, url: str, stop: asyncio.Event) -> None:
         await sender.close()
 
 
-def web_app(p: Parts) -> FastAPI:
+def web_app(p: Parts, hotglue: Tenancy) -> FastAPI:
     """
     Put every wire over the services.
     """
     settings = p.settings
-    run_hotglue = RunFlows(
-        p.access,
-        p.flows,
-        p.jobs,
-        limits=Limits(
-            wall_seconds=settings.wall_seconds,
-            no_progress_seconds=settings.no_progress_seconds,
-            memory_bytes=settings.memory_bytes,
-            log_bytes=settings.log_bytes,
-            grace_seconds=settings.grace_seconds,
-        ),
-        api_url=f"{settings.public_url}/hotglue",
-        now=now,
-        new_id=new_id,
-        chance=secrets.token_bytes,
-    )
     services = Services(
         access=p.access,
         jobs=p.jobs,
@@ -310,28 +307,71 @@ def web_app(p: Parts) -> FastAPI:
         deliveries=p.deliveries,
         nodes=p.nodes,
         not_ready=p.not_ready,
-        run_flow=run_hotglue,
+        run_flow=hotglue.run_flow,
     )
     return create_app(
         services,
-        wires=[hotglue_wire(services, run_hotglue, tenancy_of(p)), api_wire(services)],
+        wires=[hotglue_wire(services, hotglue), api_wire(services)],
         body_limit_bytes=settings.body_limit_bytes,
         root_dialect=settings.root_dialect,
     )
 
 
-def tenancy_of(p: Parts) -> Tenancy:
+def limits_of(settings: Settings) -> Limits:
     """
-    Make what hotglue's paths around tenants ask.
+    Give the limits of a step for which no definition sets any.
     """
+    return Limits(
+        wall_seconds=settings.wall_seconds,
+        no_progress_seconds=settings.no_progress_seconds,
+        memory_bytes=settings.memory_bytes,
+        log_bytes=settings.log_bytes,
+        grace_seconds=settings.grace_seconds,
+    )
+
+
+def hotglue_of(p: Parts) -> Tenancy:
+    """
+    Make what hotglue's paths ask.
+    """
+    limits, api_url = limits_of(p.settings), f"{p.settings.public_url}/hotglue"
+    runs = partial(
+        RunFlows,
+        p.access,
+        p.flows,
+        p.jobs,
+        limits=limits,
+        api_url=api_url,
+        now=now,
+        new_id=new_id,
+        chance=secrets.token_bytes,
+    )
+    run_flow, run_connector = runs(), runs(read=read_connector_run)
     tenants = TenantStore(p.database, p.sealer)
     tokens = TenantTokens(TokenSigning(p.database, p.sealer), now=now, monotonic=time.monotonic)
+    schedules = Schedules(
+        p.database,
+        ScheduleStore(p.database, p.sealer),
+        submit={HOTGLUE: SubmitScheduled(run_flow, run_connector)},
+        new_id=new_id,
+        misfire=p.settings.schedule_misfire,
+        grace=timedelta(seconds=p.settings.schedule_grace_seconds),
+    )
+    discovers = Discovers(
+        p.flows, p.jobs, limits=limits, api_url=api_url, now=now, new_id=new_id, chance=secrets.token_bytes
+    )
     return Tenancy(
         doors=Doors(p.access, tokens),
         flows=p.flows,
         linking=Linking(p.database, p.connections, tenants, p.announcements, words=show_change, now=now, new_id=new_id),
         tenants=Tenants(p.database, tenants, p.files, p.jobs),
         tokens=tokens,
+        run_flow=run_flow,
+        run_connector=run_connector,
+        discovers=discovers,
+        schedules=schedules,
+        after_link=AfterLink(schedules, discovers, run_flow, run_connector, now=now),
+        now=now,
     )
 
 

@@ -67,6 +67,14 @@ class Settings(BaseSettings):
     log_bytes: int = Field(64 * 2**20, description="Largest log of one job; more is dropped with a note.")
     grace_seconds: float = Field(10.0, description="Time between the polite and the hard end of a child.")
 
+    schedule_misfire: Literal["skip", "latest", "all"] = Field(
+        "skip",
+        description="What becomes of scheduled instants that nobody was there for: let go, the last one run late, or each of the last day run.",
+    )
+    schedule_grace_seconds: float = Field(
+        300.0, description="A scheduled instant that is met within this time still counts as in time."
+    )
+
     webhook_timeout_seconds: float = Field(15.0, description="Longest time for a receiver to answer.")
     webhook_private_networks: bool = Field(
         False, description="Whether webhooks may go to loopback and private addresses."

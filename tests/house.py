@@ -19,6 +19,7 @@ from headrace.core.job import Job, NewJob
 from headrace.core.outcome import Cancelled, Failed, Outcome, Succeeded, settle
 from headrace.core.plan import ConnectorSpec, OnTaken, Plan, Script
 from headrace.core.queue import Ticket
+from headrace.dialects.hotglue.discover import HotglueDiscover
 from headrace.dialects.hotglue.project import HotglueDialect
 from headrace.engine.procrastinate import ProcrastinateQueue
 from headrace.services.access import Access
@@ -98,7 +99,7 @@ class House:
             database,
             self.workspaces,
             self.sealer,
-            {"hotglue": HotglueDialect()},
+            {"hotglue": HotglueDialect(), "hotglue-discover": HotglueDiscover()},
             monotonic=time.monotonic,
             new_id=uuid4,
         )

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -27,6 +28,7 @@ from headrace.store.database import Database
 from headrace.store.files import FileStore
 from headrace.store.project import load_project
 from headrace.store.sealing import Sealer
+from headrace.store.tenants import metadata_of
 from headrace.store.workspaces import Workspace, Workspaces
 
 log = structlog.get_logger(__name__)
@@ -45,6 +47,7 @@ class FlowOfTenant:
         shared_links: what the tenant `default` has linked in it: targets that all tenants share.
         script: digest of the flow's stored script folder; None when it has none.
         variables: the workspace's own environment variables.
+        metadata: facts about the tenant; None when nobody gave any.
     """
 
     workspace: Workspace
@@ -55,6 +58,7 @@ class FlowOfTenant:
     shared_links: tuple[Linked, ...] = ()
     script: str | None
     variables: Mapping[str, str]
+    metadata: Mapping[str, Any] | None = None
 
 
 class Flows:
@@ -112,6 +116,7 @@ class Flows:
             shared_links=tuple(shared),
             script=self._scripts.get((workspace.name, flow_id)),
             variables=workspace.definition.get("environment", {}),
+            metadata=await metadata_of(self._database, workspace.id, tenant),
         )
 
     def flow(self, workspace: Workspace, flow_id: str) -> FlowDef:

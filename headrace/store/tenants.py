@@ -34,6 +34,17 @@ class Tenant:
         return not self.config and self.mapping is None and self.metadata is None
 
 
+async def metadata_of(database: Database, workspace_id: UUID, tenant: str) -> dict[str, Any] | None:
+    """
+    Read a tenant's metadata alone: every job wants it.
+    """
+    row = await database.one(
+        "select metadata from tenant where workspace_id = %(workspace_id)s and tenant_id = %(tenant)s",
+        {"workspace_id": workspace_id, "tenant": tenant},
+    )
+    return row["metadata"] if row else None
+
+
 class Tenants:
     """
     The table `tenant`; a tenant is also whoever has linked anything.

@@ -39,6 +39,8 @@ from headrace.services.flows import FlowOfTenant, Linked
 DIALECT: Final = "hotglue"
 API_TAP: Final = "api"
 HIDDEN: Final = "***"
+LINK_TRIGGER: Final = "link"
+AUTO_SYNC: Final = "auto_sync"
 
 _Value = TypeVar("_Value")
 _CREDENTIALS = re.compile(r"//[^/@\s]+@")
@@ -201,6 +203,7 @@ class _Run:
             config=self._source_config(self._source),
             files=self._of.flow.files,
             bookmark=self._bookmark(),
+            sync_type=self._told_sync_type(),
             field_map=_given(self._request.override_field_map),
         )
 
@@ -220,6 +223,7 @@ class _Run:
                 target=self._targets[0].connector,
                 target_config=self._targets[0].config,
                 bookmark=self._bookmark(),
+                sync_type=self._told_sync_type(),
                 field_map=_given(self._request.override_field_map),
             ),
         )
@@ -237,10 +241,13 @@ class _Run:
             return "reset"
         return "ignore" if self._request.override_start_date is not UNSET else "use"
 
+    def _told_sync_type(self) -> str | None:
+        return AUTO_SYNC if self._asked.trigger == LINK_TRIGGER else None
+
     def _sync_type(self) -> str:
         # A hint until the sync has begun: another job of the tenant may leave a bookmark in the meantime.
         bookmarked = self._source is not None and self._source.bookmark is not None and self._bookmark() == "use"
-        return "incremental_sync" if bookmarked else "full_sync"
+        return self._told_sync_type() or ("incremental_sync" if bookmarked else "full_sync")
 
     def _date(self, field: str) -> str | None:
         value = getattr(self._request, field)
@@ -304,6 +311,7 @@ class _Run:
             "environment_variables": _hidden(request.environment_variables),
             "reset_source_state": request.reset_source_state,
             "tap_install_uri": _CREDENTIALS.sub(f"//{HIDDEN}@", " ".join(install)) or None,
+            **({"metadata": dict(self._of.metadata)} if self._of.metadata else {}),
             "memory_bytes": _most(step.limits.memory_bytes for step in self._steps),
             **_shown_state(_given(request.state) or {}),
         }

@@ -13,8 +13,11 @@ from starlette.routing import Route
 
 from headrace.core.actor import Scope
 from headrace.core.errors import ForbiddenError, InvalidError
+from headrace.core.job import Job
 from headrace.dialects.hotglue.bodies import flag_in, object_in, object_of
 from headrace.dialects.hotglue.connector_names import linkable
+from headrace.dialects.hotglue.discover import status as discover_status
+from headrace.dialects.hotglue.discover import task_status
 from headrace.dialects.hotglue.doors import Guest
 from headrace.dialects.hotglue.linking_wire import (
     CONNECTORS,
@@ -28,6 +31,8 @@ from headrace.dialects.hotglue.linking_wire import (
     read_link,
     show_link,
 )
+from headrace.dialects.hotglue.project import message
+from headrace.dialects.hotglue.schedules import place_of
 from headrace.dialects.hotglue.tenancy import Tenancy
 from headrace.http.params import whole_number
 from headrace.http.reply import json_reply
@@ -61,6 +66,9 @@ class LinkingRoutes:
             Route(f"{path}/state", self.save_bookmark, methods=["PUT"]),
             Route(f"{path}/state", self.forget_bookmark, methods=["DELETE"]),
             Route(f"{path}/catalog/search", self.search_catalog, methods=["GET"]),
+            Route(f"{path}/discover", self.discover, methods=["GET", "POST"]),
+            Route(f"{path}/discover/poll", self.poll_discover, methods=["GET"]),
+            Route(f"{path}/discover/kill", self.kill_discover, methods=["POST", "DELETE"]),
         ]
 
     async def list(self, request: Request) -> Response:
@@ -81,7 +89,9 @@ class LinkingRoutes:
             field_map=asked.field_map,
             symlink=asked.symlink,
         )
-        return json_reply((await self._shown(guest, [made.linked], request))[0])
+        problems = await self._tenancy.after_link(guest.workspace, made, asked.schedule)
+        [shown] = await self._shown(guest, [made.linked], request)
+        return json_reply({**shown, "problems": problems} if problems else shown)
 
     async def patch(self, request: Request) -> Response:
         guest = await self._tenancy.doors.enter(request, Scope.LINK)
@@ -129,9 +139,28 @@ class LinkingRoutes:
         streams = [stream for stream in (linked.catalog or {}).get("streams", []) if wanted in _name_of(stream)]
         return json_reply({"streams": streams[:limit], "total": len(streams)})
 
+    async def discover(self, request: Request) -> Response:
+        guest = await self._tenancy.doors.enter(request, Scope.RUN)
+        link = await self._tenancy.linking.get(await self._asked(guest, request))
+        return json_reply(_discovering(await self._tenancy.discovers.start(guest.workspace, link, by=guest.actor.name)))
+
+    async def poll_discover(self, request: Request) -> Response:
+        guest = await self._tenancy.doors.enter(request, Scope.READ)
+        link = await self._tenancy.linking.get(await self._asked(guest, request))
+        return json_reply(_discovering(await self._tenancy.discovers.latest(link)))
+
+    async def kill_discover(self, request: Request) -> Response:
+        guest = await self._tenancy.doors.enter(request, Scope.RUN)
+        body = object_of(await request.body()) if request.method == "POST" else None
+        link = await self._tenancy.linking.get(await self._asked(guest, request, body))
+        return json_reply(_discovering(await self._tenancy.discovers.kill(link, by=guest.actor.name)))
+
     async def _shown(self, guest: Guest, links: Sequence[Linked], request: Request) -> Sequence[dict[str, Any]]:
         query = request.query_params
         specs = self._tenancy.specs()
+        place = (guest.workspace.id, guest.tenant, guest.flow)
+        statuses = await self._tenancy.discovers.statuses(*place)
+        schedule = await self._tenancy.schedules.find(place_of(*place))
         return [
             show_link(
                 link,
@@ -139,6 +168,8 @@ class LinkingRoutes:
                 spec=specs.get(link.connector),
                 config=flag_in(query, "config") and _may_see(guest, link),
                 catalog=flag_in(query, "catalog"),
+                discover_status=statuses.get(str(link.id)),
+                schedule=schedule.expression if schedule else None,
             )
             for link in links
         ]
@@ -229,6 +260,15 @@ def _may_see(guest: Guest, link: Linked) -> bool:
     # A token vouches for its tenant alone: what a symlink shows may be another's.
     own = link.symlink is None or link.symlink.tenant == guest.tenant
     return guest.sees_secrets and (own or guest.actor.may(Scope.SECRETS))
+
+
+def _discovering(job: Job | None) -> dict[str, Any]:
+    return {
+        "status": task_status(job),
+        "discover_task_status": discover_status(job) if job else None,
+        "job_id": job.public_id if job else None,
+        "message": message(job) if job else "",
+    }
 
 
 def _name_of(stream: Any) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from headrace.core.errors import InvalidError
 from headrace.core.plan import ConnectorSpec
 from headrace.dialects.hotglue.bodies import object_in, text_in
+from headrace.dialects.hotglue.schedule_wire import ScheduleRequest, read_schedule
 from headrace.dialects.hotglue.wire import check_id
 from headrace.services.connections import ConnectionChange, Linked, Role, Symlink
 
@@ -60,14 +61,14 @@ class LinkRequest:
     What is to be linked.
 
     Attributes:
-        schedule: body of a schedule to be set with it; None for none.
+        schedule: to be set with it; None for none.
     """
 
     connector: str
     config: dict[str, Any]
     field_map: dict[str, Any] | None
     symlink: Symlink | None
-    schedule: dict[str, Any] | None
+    schedule: ScheduleRequest | None
 
 
 def read_link(body: Mapping[str, Any], kind: Kind, *, flow: str, tenant: str) -> LinkRequest:
@@ -79,13 +80,21 @@ def read_link(body: Mapping[str, Any], kind: Kind, *, flow: str, tenant: str) ->
     """
     inner = body.get(kind.body)
     what: Mapping[str, Any] = inner if isinstance(inner, dict) else body
+    connector, schedule = connector_in(what, kind), object_in(body, "schedule")
     return LinkRequest(
-        connector=connector_in(what, kind),
+        connector=connector,
         config=object_in(what, "config") or {},
         field_map=object_in(body, "field_map", "fieldMap") or object_in(what, "field_map", "fieldMap"),
         symlink=_symlink(object_in(what, "symlink"), kind, flow=flow, tenant=tenant),
-        schedule=object_in(body, "schedule"),
+        schedule=_schedule(schedule, kind, connector) if schedule else None,
     )
+
+
+def _schedule(body: dict[str, Any], kind: Kind, connector: str) -> ScheduleRequest:
+    # A V1 schedule is the flow's; a V2 one is its connector's, because no V2 job can do without.
+    if kind is CONNECTORS:
+        return read_schedule({"job_type": "read", **body}, connector=connector)
+    return read_schedule(body)
 
 
 def connector_in(body: Mapping[str, Any], kind: Kind) -> str:

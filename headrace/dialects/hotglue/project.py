@@ -141,8 +141,8 @@ def record(job: Job) -> dict[str, Any]:
         "state": _state(details),
         "tap": details.get("tap") or "api",
         "target": details.get("target"),
-        "connector_id": None,
-        "job_type": None,
+        "connector_id": details.get("connector_id"),
+        "job_type": details.get("job_type"),
         "status": status(job),
         "scheduled_job": job.trigger == "schedule",
         "sync_type": _sync_type(job),
@@ -170,7 +170,7 @@ def record(job: Job) -> dict[str, Any]:
         "resources_usage": _resources_usage(job),
         "tap_install_uri": details.get("tap_install_uri"),
         "discover_install_uri": details.get("tap_install_uri"),
-        "metadata": None,
+        "metadata": details.get("metadata"),
     }
 
 

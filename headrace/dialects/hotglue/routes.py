@@ -41,6 +41,7 @@ QUEUED: Final = {
 _HISTORY_DEFAULT = 50
 _HISTORY_MOST = 1000
 _LOG_PAGE = 1000
+_ENTITY_FIELDS: Final = {"target": "target", "connector": "connector_id"}
 
 
 class Place(NamedTuple):
@@ -61,8 +62,8 @@ class HotglueRoutes:
         self._services = services
         self._run_flow = run_flow
 
-    def routes(self) -> list[Route]:
-        jobs = "/{env_id}/{flow_id}/{tenant}/jobs"
+    def routes(self, prefix: str = "") -> list[Route]:
+        jobs = f"{prefix}/{{env_id}}/{{flow_id}}/{{tenant}}/jobs"
         return [
             Route(jobs, self.run, methods=["POST"]),
             Route(f"{jobs}/status", self.status, methods=["GET"]),
@@ -122,7 +123,7 @@ class HotglueRoutes:
 
     async def _listed(self, place: Place, request: Request, limit: int) -> list[Job]:
         entity = request.query_params.get("entity_id")
-        field = "target" if request.query_params.get("entity_type") == "target" else "tap"
+        field = _ENTITY_FIELDS.get(request.query_params.get("entity_type", ""), "tap")
         return await self._services.jobs.history(
             place.workspace_id,
             definition=place.flow,
@@ -152,12 +153,13 @@ def run_reply(submission: Submission) -> Response:
     return json_reply(record(submission.job))
 
 
-def hotglue_wire(services: Services, run_flow: RunFlow, tenancy: Tenancy) -> Wire:
+def hotglue_wire(services: Services, tenancy: Tenancy) -> Wire:
     """
     Make the wire, to be mounted under `/hotglue`; browsers may call it from anywhere, as hotglue's widget does.
     """
-    jobs = HotglueRoutes(services, run_flow).routes()
-    routes = [*tenancy_routes(tenancy), *(tenancy.doors.guarded(route) for route in jobs)]
+    v1 = HotglueRoutes(services, tenancy.run_flow).routes()
+    v2 = HotglueRoutes(services, tenancy.run_connector).routes("/v2")
+    routes = [*tenancy_routes(tenancy), *(tenancy.doors.guarded(route) for route in (*v2, *v1))]
     router = Router(routes, redirect_slashes=False)
     return Wire(name=DIALECT, prefix="/hotglue", app=router, reply=hotglue_reply, outside=_cors)
 

@@ -11,16 +11,27 @@ from uuid import UUID
 
 from headrace.core.actor import Actor, Scope
 from headrace.core.errors import RootTakenError
-from headrace.core.plan import Limits
+from headrace.core.job import NewJob
+from headrace.core.plan import Limits, Plan
 from headrace.dialects.hotglue.compile import Asked, compile_run
 from headrace.dialects.hotglue.ids import ID_LENGTH, short_id
 from headrace.dialects.hotglue.wire import check_id, decode_run
 from headrace.http.services_bundle import FlowRun
 from headrace.services.access import Access
-from headrace.services.flows import Flows
+from headrace.services.flows import FlowOfTenant, Flows
 from headrace.services.jobs import Jobs, Submission
 
 _ROOT_TRIES = 5
+
+Compile = Callable[[FlowOfTenant, Asked], tuple[NewJob, Plan]]
+
+
+def read_run(options: bytes) -> Compile:
+    """
+    Read the body of a V1 run call.
+    """
+    request = decode_run(options)
+    return lambda of, asked: compile_run(of, request, asked)
 
 
 class RunFlows:
@@ -31,6 +42,7 @@ class RunFlows:
         now: the current time, aware UTC.
         new_id: makes a UUID.
         chance: gives so many random bytes.
+        read: reads the body of a run call, V1's or V2's.
     """
 
     def __init__(
@@ -44,6 +56,7 @@ class RunFlows:
         now: Callable[[], datetime],
         new_id: Callable[[], UUID],
         chance: Callable[[int], bytes],
+        read: Callable[[bytes], Compile] = read_run,
     ) -> None:
         self._access = access
         self._flows = flows
@@ -53,6 +66,7 @@ class RunFlows:
         self._now = now
         self._new_id = new_id
         self._chance = chance
+        self._read = read
 
     async def __call__(self, actor: Actor, run: FlowRun) -> Submission:
         """
@@ -66,7 +80,7 @@ class RunFlows:
         """
         workspace = await self._access.workspace(actor, check_id(run.workspace, "env_id"), Scope.RUN)
         flow, tenant = check_id(run.flow, "flow_id"), check_id(run.tenant, "tenant")
-        request = decode_run(run.options)
+        compiled = self._read(run.options)
         of = await self._flows.of_tenant(workspace, flow, tenant)
         for tries_left in reversed(range(_ROOT_TRIES)):
             asked = Asked(
@@ -80,7 +94,7 @@ class RunFlows:
                 fingerprint=_fingerprint(run),
             )
             try:
-                return await self._jobs.submit(*compile_run(of, request, asked))
+                return await self._jobs.submit(*compiled(of, asked))
             except RootTakenError:
                 if not tries_left:
                     raise

@@ -1,16 +1,21 @@
 """
-What the paths around tenants ask: links, tenants, and the door before them.
+What the paths around tenants ask: links, tenants, schedules, and the door before them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from headrace.core.plan import ConnectorSpec
+from headrace.dialects.hotglue.after_link import AfterLink
+from headrace.dialects.hotglue.discover import Discovers
 from headrace.dialects.hotglue.doors import Doors
+from headrace.http.services_bundle import RunFlow
 from headrace.services.connections import Linking
 from headrace.services.flows import Flows
+from headrace.services.schedules import Schedules
 from headrace.services.tenant_tokens import TenantTokens
 from headrace.services.tenants import Tenants
 
@@ -26,6 +31,12 @@ class Tenancy:
     linking: Linking
     tenants: Tenants
     tokens: TenantTokens
+    run_flow: RunFlow
+    run_connector: RunFlow
+    discovers: Discovers
+    schedules: Schedules
+    after_link: AfterLink
+    now: Callable[[], datetime]
 
     def specs(self) -> Mapping[str, ConnectorSpec]:
         """

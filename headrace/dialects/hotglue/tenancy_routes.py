@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
+from headrace.dialects.hotglue.flow_routes import FlowRoutes
 from headrace.dialects.hotglue.linking_routes import linking_routes
+from headrace.dialects.hotglue.schedule_routes import ScheduleRoutes
 from headrace.dialects.hotglue.tenancy import Tenancy
 from headrace.dialects.hotglue.tenant_routes import TenantRoutes
 
@@ -15,4 +17,9 @@ def tenancy_routes(tenancy: Tenancy) -> list[Route]:
     """
     List them, those first whose fixed words another one would take for an id.
     """
-    return [*TenantRoutes(tenancy).routes(), *linking_routes(tenancy)]
+    return [
+        *TenantRoutes(tenancy).routes(),
+        *FlowRoutes(tenancy).routes(),
+        *ScheduleRoutes(tenancy).routes(),
+        *linking_routes(tenancy),
+    ]

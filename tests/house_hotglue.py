@@ -1,0 +1,87 @@
+"""
+Everything that hotglue's paths ask, over a test's house.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from uuid import uuid4
+
+from house import House
+
+from headrace.core.plan import Limits
+from headrace.core.schedule import Misfire
+from headrace.dialects.hotglue.after_link import AfterLink
+from headrace.dialects.hotglue.compile_v2 import read_connector_run
+from headrace.dialects.hotglue.discover import Discovers
+from headrace.dialects.hotglue.doors import Doors
+from headrace.dialects.hotglue.linking_wire import show_change
+from headrace.dialects.hotglue.run import RunFlows
+from headrace.dialects.hotglue.schedules import SubmitScheduled
+from headrace.dialects.hotglue.tenancy import Tenancy
+from headrace.services.connections import Linking
+from headrace.services.schedules import DEFAULT_GRACE, Schedules
+from headrace.services.tenant_tokens import TenantTokens
+from headrace.services.tenants import Tenants
+from headrace.store.schedules import Schedules as ScheduleStore
+from headrace.store.tenants import Tenants as TenantStore
+from headrace.store.token_signing import TokenSigning
+
+API_URL = "http://127.0.0.1:8450/hotglue"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def tenancy_of(
+    house: House,
+    *,
+    now: Callable[[], datetime] = _now,
+    misfire: Misfire = "skip",
+    grace: timedelta = DEFAULT_GRACE,
+) -> Tenancy:
+    runs = partial(
+        RunFlows,
+        house.access,
+        house.flows,
+        house.jobs,
+        limits=Limits(),
+        api_url=API_URL,
+        now=_now,
+        new_id=uuid4,
+        chance=secrets.token_bytes,
+    )
+    run_flow, run_connector = runs(), runs(read=read_connector_run)
+    tenants = TenantStore(house.database, house.sealer)
+    tokens = TenantTokens(TokenSigning(house.database, house.sealer), now=now, monotonic=time.monotonic)
+    schedules = Schedules(
+        house.database,
+        ScheduleStore(house.database, house.sealer),
+        submit={"hotglue": SubmitScheduled(run_flow, run_connector)},
+        new_id=uuid4,
+        misfire=misfire,
+        grace=grace,
+    )
+    discovers = Discovers(
+        house.flows, house.jobs, limits=Limits(), api_url=API_URL, now=_now, new_id=uuid4, chance=secrets.token_bytes
+    )
+    return Tenancy(
+        doors=Doors(house.access, tokens),
+        flows=house.flows,
+        linking=Linking(
+            house.database, house.connections, tenants, house.announcements, words=show_change, now=_now, new_id=uuid4
+        ),
+        tenants=Tenants(house.database, tenants, house.files, house.jobs),
+        tokens=tokens,
+        run_flow=run_flow,
+        run_connector=run_connector,
+        discovers=discovers,
+        schedules=schedules,
+        after_link=AfterLink(schedules, discovers, run_flow, run_connector, now=now),
+        now=now,
+    )
