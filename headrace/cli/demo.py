@@ -165,11 +165,13 @@ def _say_answer(job: Mapping[str, Any], folder: Path, home: Path, address: Addre
     if rows:
         print(f"\n{QUESTION}\n")
         say_table(columns, ([_cell(value) for value in row] for row in rows), nothing="")
-    print("\nRecords read:")
-    for stream, count in sorted(records_of(job).items()):
+    counts = records_of(job)
+    print("\nRecords read:" if counts else "\nRecords read: none, nothing has changed since the last run.")
+    for stream, count in sorted(counts.items()):
         print(f"  {stream:<12} {count:>9,}")
     print("\nWhere things are:")
-    for name, place in (("answer", warehouse), ("job", job["root"]), ("script", folder / "flows" / FLOW / "etl.py")):
+    root = next((home / "files" / "jobs").glob(f"**/{job['id']}"), job["root"])
+    for name, place in (("answer", warehouse), ("job", root), ("script", folder / "flows" / FLOW / "etl.py")):
         print(f"  {name:<12} {place}")
     print(f"  {'API':<12} {address.url}/api/v1\n  {'hotglue':<12} {address.url}/hotglue")
 
@@ -180,16 +182,25 @@ def _cell(value: Any) -> str:
 
 def _read_answer(warehouse: Path, home: Path) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
     """
-    Read the answer back from what the target wrote; nothing when no environment here has DuckDB.
+    Read the answer back from what the target wrote; nothing, and a word on standard error, where that cannot be done.
     """
+    why = "no environment here has DuckDB"
     for python in sorted((home / "environments").glob("*/bin/python")):
-        with suppress(subprocess.SubprocessError, OSError, ValueError):
+        try:
             told = subprocess.run(
                 [str(python), "-c", _READER, str(warehouse), ANSWER_SQL],
                 capture_output=True,
                 timeout=_QUERY_SECONDS,
-                check=True,
+                text=True,
+                check=False,
             )
-            answer = json.loads(told.stdout)
-            return answer["columns"], answer["rows"]
+            if told.returncode == 0:
+                answer = json.loads(told.stdout)
+                return answer["columns"], answer["rows"]
+        except (subprocess.SubprocessError, OSError, ValueError) as error:
+            why = str(error)
+        else:
+            last = (told.stderr.strip().splitlines() or [""])[-1]
+            why = why if "No module named" in last else last
+    print(f"The answer in {warehouse} could not be read: {why}.", file=sys.stderr)
     return (), ()

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Protocol
@@ -17,14 +17,16 @@ from rich.live import Live
 from rich.spinner import Spinner
 
 from headrace.cli import job_view
-from headrace.cli.output import duration, lasted
+from headrace.cli.output import duration, lasted, printable
 from headrace.cli.remote import Remote
+from headrace.core.errors import HeadraceError
 
 FINAL_STATES = frozenset({"completed", "failed", "cancelled"})
 _POLL_SECONDS = 0.5
 _AWAY_SECONDS = 120.0
 _LAST_LINES = 8
 _LOG_PAGE = 1000
+_HEARD_LENGTH = 100
 _PLAIN_SECONDS = 5.0
 _RATE_SECONDS = 5.0
 
@@ -41,6 +43,11 @@ class Display(AbstractContextManager["Display"], Protocol):
     def note(self, text: str) -> None:
         """
         Say what keeps the display from being up to date.
+        """
+
+    def hear(self, line: str) -> None:
+        """
+        Take the newest line of the job's log.
         """
 
 
@@ -78,6 +85,7 @@ class LiveDisplay(Display):
         self._job: Mapping[str, Any] | None = None
         self._now_rates: dict[str, float] = {}
         self._note = ""
+        self._heard = ""
         self._live = Live(console=console, get_renderable=self._picture, refresh_per_second=8)
 
     def __enter__(self) -> LiveDisplay:
@@ -94,16 +102,23 @@ class LiveDisplay(Display):
         self._now_rates = self._rates.update(job_view.records_of(job), now=self._clock())
         if job["state"] in FINAL_STATES:
             self._now_rates = {}
+        if job["state"] in FINAL_STATES or job_view.records_of(job):
+            self._heard = ""
         self._job = job
 
     def note(self, text: str) -> None:
         self._note = text
 
+    def hear(self, line: str) -> None:
+        self._heard = line
+
     def _picture(self) -> RenderableType:
         if self._job is None:
             return self._note
         now = self._clock()
-        return job_view.progress(self._job, self._now_rates, now=now, spinner=self._spinner, note=self._note)
+        return job_view.progress(
+            self._job, self._now_rates, now=now, spinner=self._spinner, heard=self._heard, note=self._note
+        )
 
 
 class PlainDisplay(Display):
@@ -117,6 +132,7 @@ class PlainDisplay(Display):
         self._shown = ""
         self._said_at: datetime | None = None
         self._noted = ""
+        self._heard = ""
 
     def __exit__(self, *_ending: object) -> None:
         return None
@@ -128,12 +144,17 @@ class PlainDisplay(Display):
         silent = self._said_at is None or (now - self._said_at).total_seconds() >= _PLAIN_SECONDS
         if (changed or silent) and job["state"] not in FINAL_STATES:
             self._shown, self._said_at, self._noted = doing, now, ""
-            self._say(f"{doing}{self._counts(job)}, {duration(lasted(job, now=now)) or 'not begun'}")
+            heard, self._heard = self._heard, ""
+            told = self._counts(job) or (f": {heard}" if heard else "")
+            self._say(f"{doing}, {duration(lasted(job, now=now)) or 'not begun'}{told}")
 
     def note(self, text: str) -> None:
         if text != self._noted:
             self._noted = text
             self._say(text)
+
+    def hear(self, line: str) -> None:
+        self._heard = printable(line).strip()[:_HEARD_LENGTH]
 
     def _say(self, text: str) -> None:
         self._console.print(f"{self._clock():%H:%M:%S} {text}", markup=False, soft_wrap=True)
@@ -157,6 +178,7 @@ async def follow(remote: Remote, job_id: str, display: Display) -> dict[str, Any
         ServerUnreachableError: the server stayed away for two minutes.
         ServerError: there is no such job, or not for this key.
     """
+    heard = 0
     with display:
         while True:
             job: dict[str, Any] = await remote.get_patiently(
@@ -167,7 +189,21 @@ async def follow(remote: Remote, job_id: str, display: Display) -> dict[str, Any
             display.update(job)
             if job["state"] in FINAL_STATES:
                 return job
+            if job["state"] == "running" and not job_view.records_of(job):
+                heard = await _listen(remote, job_id, display, after=heard)
             await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _listen(remote: Remote, job_id: str, display: Display, *, after: int) -> int:
+    """
+    Show the newest line of a job's log, where there is nothing yet to be counted: an environment is built, a tap connects.
+    """
+    with suppress(HeadraceError):  # the next look at the job says what is wrong
+        answer = await remote.get(f"/jobs/{job_id}/logs", after=after, limit=_LOG_PAGE)
+        if answer["lines"]:
+            display.hear(str(answer["lines"][-1]["text"]))
+            return int(answer["next"])
+    return after
 
 
 async def last_lines(remote: Remote, job: Mapping[str, Any]) -> list[str]:

@@ -68,7 +68,13 @@ def records_of(job: Mapping[str, Any]) -> dict[str, int]:
 
 
 def progress(
-    job: Mapping[str, Any], rates: Mapping[str, float], *, now: datetime, spinner: Spinner, note: str = ""
+    job: Mapping[str, Any],
+    rates: Mapping[str, float],
+    *,
+    now: datetime,
+    spinner: Spinner,
+    heard: str = "",
+    note: str = "",
 ) -> RenderableType:
     """
     Show a job under way: a line for each stage, the streams below the stage that reads them.
@@ -78,6 +84,7 @@ def progress(
         rates: records per second, by stream.
         now: the time.
         spinner: turns beside what is running.
+        heard: the newest line of its log, where there is nothing to count.
         note: what keeps the picture from being up to date.
     """
     table = Table.grid(padding=(0, 1))
@@ -92,6 +99,8 @@ def progress(
     parts: list[RenderableType] = [Text(title(job), style="bold"), table]
     if streams := _streams(job, rates):
         parts.append(streams)
+    if heard:
+        parts.append(Text(f"  {printable(heard.strip())}", style="dim", no_wrap=True, overflow="ellipsis"))
     if job["state"] not in ("completed", "failed", "cancelled"):
         parts.append(Text(f"{short_state(job)}, {duration(lasted(job, now=now)) or 'not begun'}", style="dim"))
     if note:

@@ -35,13 +35,20 @@ def init(
     from headrace.cli.init import write_project
     from headrace.cli.output import say_json, to_people
 
-    write_project(folder)
+    files = write_project(folder, on_line=say_progress)
     if as_json:
-        say_json({"project": str(folder)})
+        say_json({"project": str(folder), "files": [str(file) for file in files]})
     elif to_people():
         print(f"The project is in {folder}. Serve it with: headrace up --project {shlex.quote(str(folder))}")
     else:
         print(folder)
+
+
+def say_progress(line: str) -> None:
+    """
+    Say on standard error what takes time.
+    """
+    print(line, file=sys.stderr, flush=True)
 
 
 def up(

@@ -25,6 +25,7 @@ from headrace.store.deliveries import Deliveries, Delivery, host_of
 log = structlog.get_logger(__name__)
 
 _BRIEFLY_SECONDS = 0.2  # between looks while something is due that may not start yet
+_TRY_OF_LEASE = 0.8  # the rest is for writing down how it ended
 
 
 class Sender(Protocol):
@@ -42,7 +43,7 @@ class Dispatcher:
         chance: gives numbers evenly spread between 0 and 1.
         concurrency: tries at once.
         per_host: tries at once to one host and port.
-        lease: longer than any try takes; after it a payload whose sender died is sent by another.
+        lease: after it a payload whose sender died is sent by another; a try is ended a little earlier.
         poll_seconds: how often to look for payloads that nobody woke us for.
         farewell_seconds: how long tries may still take when we are stopped.
     """
@@ -67,6 +68,7 @@ class Dispatcher:
         self._concurrency = concurrency
         self._per_host = per_host
         self._lease = lease
+        self._longest_try_seconds = lease.total_seconds() * _TRY_OF_LEASE
         self._poll_seconds = poll_seconds
         self._farewell_seconds = farewell_seconds
         self._under_way: dict[asyncio.Task[None], str] = {}
@@ -155,10 +157,13 @@ class Dispatcher:
 
     async def _answer(self, delivery: Delivery) -> Answer:
         try:
-            secrets = await self._secrets_of(delivery.workspace_id, delivery.url)
-            return await self._sender.send(delivery, secrets=secrets)
+            async with asyncio.timeout(self._longest_try_seconds):
+                secrets = await self._secrets_of(delivery.workspace_id, delivery.url)
+                return await self._sender.send(delivery, secrets=secrets)
         except RetriableError:
             raise
+        except TimeoutError:
+            return Answer(error=f"The try was ended after {self._longest_try_seconds:g} s.")
         except HeadraceError as error:
             return Answer(error=error.reason)
         except Exception:  # the edge of one try: a bug costs it a try like any failure, so that it ends some day

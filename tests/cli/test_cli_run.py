@@ -10,7 +10,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from stand_in import CAUSE, JOB_ID, KEY, Command, StandIn, job, start_headrace
+from stand_in import CAUSE, JOB_ID, KEY, Command, StandIn, job, start_headrace, step
 
 FLIGHTS = ("run", "flights", "--tenant", "acme")
 
@@ -93,9 +93,37 @@ async def test_stages_are_told_line_by_line_in_a_pipe(command: Command, server: 
 
     told = [line.split(" ", 1)[1] for line in said.err.splitlines()]
     assert told[0].startswith("waits for its turn")
-    assert told[1].startswith("runs sync, 336,792 records")
+    assert told[1].startswith("runs sync, ")
+    assert told[1].endswith(", 336,792 records")
     assert told[-1] == "Completed in 12.3 s."
     assert len(told) == 3
+
+
+async def test_the_log_is_heard_while_nothing_is_counted(command: Command, server: StandIn) -> None:
+    """
+    While an environment is built or a tap connects, the newest line of the log says so.
+    """
+    uncounted = job("running", steps=[step("sync", "running")])
+    server.lines = [
+        {
+            "number": 7,
+            "at": "2026-03-01T12:00:00Z",
+            "stage": "sync",
+            "stream": "stderr",
+            "text": "Resolved 9\x1b packages",
+        }
+    ]
+    server.stages = [
+        uncounted,
+        job("running", steps=[step("sync", "running"), step("etl", "running")]),
+        job("completed"),
+    ]
+    server.stages[1]["steps"][0]["state"] = "completed"
+
+    said = await command(*FLIGHTS, "--follow")
+
+    assert "runs etl" in said.err
+    assert "Resolved 9\N{REPLACEMENT CHARACTER} packages" in said.err
 
 
 async def test_json_gives_the_job_as_it_ended(command: Command) -> None:

@@ -255,6 +255,19 @@ async def test_many_dispatchers_send_each_payload_once(
     assert len(ids) == len(set(ids)) == 30
 
 
+async def test_no_try_outlives_its_lease(outbox: Outbox, sender: WebhookSender) -> None:
+    """
+    Whatever a sender does, its try has ended before another may begin.
+    """
+    async with receiving(silent) as slow:
+        delivery_id = await outbox.owe(slow.url)
+        dispatcher = make_dispatcher(outbox, sender, lease=timedelta(seconds=1))
+        await dispatcher.tick()
+        await dispatcher.settled()
+
+    assert (await outbox.read(delivery_id)).last_error == "The try was ended after 0.8 s."
+
+
 async def test_an_unreadable_secret_leaves_the_payload_owed(
     outbox: Outbox, receiver: Receiver, sender: WebhookSender
 ) -> None:
