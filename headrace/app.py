@@ -46,6 +46,7 @@ from headrace.dialects.hotglue.routes import hotglue_wire
 from headrace.dialects.hotglue.run import RunFlows
 from headrace.dialects.hotglue.schedules import SubmitScheduled
 from headrace.dialects.hotglue.tenancy import Tenancy
+from headrace.engine.command_steps import CommandSteps
 from headrace.engine.executor import Executor
 from headrace.engine.liveness import LOST_EXIT_CODE, Liveness
 from headrace.engine.procrastinate import Node, ProcrastinateQueue, open_pool
@@ -64,6 +65,7 @@ from headrace.services.attempts import Attempts
 from headrace.services.connections import Linking
 from headrace.services.flows import Flows
 from headrace.services.jobs import Jobs
+from headrace.services.pipeline_states import PipelineStates
 from headrace.services.retention import Retention
 from headrace.services.schedules import Schedules
 from headrace.services.tenant_tokens import TenantTokens
@@ -216,7 +218,9 @@ async def run_worker(settings: Settings, url: str, stop: asyncio.Event) -> None:
     async with parts(settings, url) as p, ShimPool(warm=min(settings.slots, _WARM_SHIMS), spare=settings.slots) as pool:
         name = f"{socket.gethostname()}:{os.getpid()}"
         node_id = new_id()
-        executor = Executor(pool, Toolbox(Environments(home / "environments")), p.files, p.logs, clock=now)
+        environments = Environments(home / "environments")
+        commands = CommandSteps(p.files, environments, PipelineStates(p.database))
+        executor = Executor(pool, Toolbox(environments), p.files, p.logs, commands=commands, clock=now)
         worker = Worker(
             p.attempts, executor, node_id=node_id, node_name=name, max_crashes=settings.max_crashes, clock=now
         )

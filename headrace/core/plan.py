@@ -197,7 +197,30 @@ class Automation(Step, frozen=True, kw_only=True, tag="automation"):
     options: dict[str, Any] = field(default_factory=dict)
 
 
-AnyStep = Discover | Sync | Payload | Script | Export | Pipe | Automation
+class Command(Step, frozen=True, kw_only=True, tag="command"):
+    """
+    One command in a copy of a Meltano project: a Bash script, or a program.
+
+    Attributes:
+        project: digest of the stored project folder; None runs in an empty one.
+        script: Bash text; empty runs *argv* instead.
+        argv: a first word `meltano` is the project's own Meltano; empty with an empty *script* has nothing to do.
+        meltano: requirement lines of Meltano's environment; empty when the command needs none.
+        plugins: by Meltano's plural of their type, definitions that are added to the project's own.
+        words: what the command names (plugins, `plugin:command`, jobs): what they need is installed first.
+        state_scope: the suffix of the state ids that are this command's alone; ids with no suffix are the workspace's.
+    """
+
+    project: str | None = None
+    script: str = ""
+    argv: tuple[str, ...] = ()
+    meltano: tuple[str, ...] = ()
+    plugins: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
+    state_scope: str = ""
+
+
+AnyStep = Discover | Sync | Payload | Script | Export | Pipe | Automation | Command
 
 
 class ItemSink(Struct, frozen=True, kw_only=True):

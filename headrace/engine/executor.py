@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
 
-from headrace.core.errors import EnvironmentBuildError, HeadraceError
+from headrace.core.errors import DefinitionError, EnvironmentBuildError, HeadraceError
 from headrace.core.job import Job
 from headrace.core.outcome import Blame, Cancelled, Cause, Failed, Outcome, Succeeded
 from headrace.core.plan import (
     AnyStep,
     Automation,
+    Command,
     ConfigRef,
     ConnectorSpec,
     Discover,
@@ -33,6 +34,7 @@ from headrace.core.plan import (
     Sync,
 )
 from headrace.core.state import StepState
+from headrace.engine.command_steps import CommandSteps, Desk
 from headrace.engine.toolbox import Tool, Toolbox
 from headrace.runners import payload, script, singer
 from headrace.runners.job_root import JobRoot, copy_tree, read_json, write_json
@@ -64,6 +66,7 @@ class Journal(Protocol):
 class Executor:
     """
     Args:
+        commands: runs command steps.
         clock: gives aware UTC datetimes.
     """
 
@@ -74,12 +77,14 @@ class Executor:
         files: FileStore,
         logs: Logs,
         *,
+        commands: CommandSteps,
         clock: Callable[[], datetime],
     ) -> None:
         self._pool = pool
         self._toolbox = toolbox
         self._files = files
         self._logs = logs
+        self.commands = commands
         self._clock = clock
 
     async def run(self, work: Work, journal: Journal) -> tuple[Outcome, Sequence[NewBookmark]]:
@@ -237,7 +242,9 @@ class _Attempt:
                     return await self._pipe(step)
                 case Automation():
                     return StepEnd(outcome=_no_item(step))
-        except EnvironmentBuildError as error:
+                case Command():
+                    return await self._command(step)
+        except (EnvironmentBuildError, DefinitionError) as error:
             return StepEnd(outcome=_not_started(step, error, Blame.DEVELOPER))
         except HeadraceError as error:
             return StepEnd(outcome=_not_started(step, error, Blame.OPERATOR))
@@ -363,6 +370,20 @@ class _Attempt:
         rewritten = self._rewritten(step.tap_config, tap, self._root.config)
         rewritten |= self._rewritten(step.target_config, target, self._root.folder / "target-config.json")
         return StepEnd(outcome=outcome, rewritten=rewritten)
+
+    async def _command(self, step: Command) -> StepEnd:
+        variables = self._variables()
+        desk = Desk(
+            work=self._work,
+            root=self._root,
+            book=self._book,
+            stage=lambda name, limits: self._executor.stage(
+                name, limits, self._root, self._book, variables, self._journal
+            ),
+            secrets=frozenset(_secrets(self._work)),
+            progress=self._journal.progress,
+        )
+        return await self._executor.commands.run(step, desk)
 
     @asynccontextmanager
     async def _stage(self, step: AnyStep) -> AsyncIterator[Stage]:

@@ -94,7 +94,7 @@ class Worker:
                 raise FencedError("Another worker owns this job now.")
             if reporter.cancel_requested and run.cancelled():
                 stage = reporter.stage
-                cancelled = Cancelled(_killed(stage))
+                cancelled = Cancelled(_killed(stage), output=reporter.left())
                 if reporter.ordinal is not None:
                     await lasting(lambda: self._attempts.finish_step(work, reporter.ordinal or 0, cancelled))
                 return cancelled, ()
@@ -156,6 +156,13 @@ class Reporter:
         Leave word of the running step; written within a second.
         """
         self._pending |= output
+
+    def left(self) -> dict[str, Any]:
+        """
+        Give, and forget, the progress that is not written yet: what a step says while it is ended.
+        """
+        output, self._pending = self._pending, {}
+        return output
 
     async def save_config(self, connection_id: str, changed: dict[str, Any]) -> None:
         await lasting(lambda: self._attempts.save_config(self._work, UUID(connection_id), changed))
