@@ -78,7 +78,7 @@ def _fuzz(url: str, document: dict[str, Any]) -> None:
 def _fuzz_operation(operation: Any, mode: GenerationMode, checks: list[Any]) -> None:
     @given(case=operation.as_strategy(generation_mode=mode))
     @settings(
-        max_examples=15, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+        max_examples=6, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
     )
     def send(case: schemathesis.Case) -> None:
         case.call_and_validate(headers={"x-api-key": ADMIN_KEY}, checks=checks)
