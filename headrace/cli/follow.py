@@ -102,7 +102,7 @@ class LiveDisplay(Display):
         self._now_rates = self._rates.update(job_view.records_of(job), now=self._clock())
         if job["state"] in FINAL_STATES:
             self._now_rates = {}
-        if job["state"] in FINAL_STATES or job_view.records_of(job):
+        if self._job is None or job_view.short_state(job) != job_view.short_state(self._job):
             self._heard = ""
         self._job = job
 
