@@ -28,7 +28,7 @@ def problem_reply(error: HeadraceError) -> Response:
         "type": f"urn:headrace:error:{error.code}",
         "title": error.code.replace("-", " ").capitalize(),
         "status": int(status),
-        "detail": str(error),
+        "detail": error.reason,
         "code": error.code,
         "reason": error.reason,
         "instruction": error.instruction,
