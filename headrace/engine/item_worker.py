@@ -19,7 +19,7 @@ from headrace.core.errors import FencedError, RetriableError
 from headrace.core.fan_out import ItemEnd
 from headrace.core.outcome import Blame, Cancelled, Cause, Failed, Interrupted
 from headrace.core.queue import Handler, Ticket
-from headrace.engine.worker import lasting
+from headrace.engine.lasting import lasting
 from headrace.services.fan_outs import TERMINATED
 from headrace.services.item_attempts import ItemAttempts, ItemWork
 from headrace.store.fan_outs import ItemStanding

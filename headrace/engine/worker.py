@@ -7,9 +7,9 @@ The executor knows no store; everything it wants written goes through the `Repor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -20,14 +20,12 @@ from headrace.core.outcome import Blame, Cancelled, Cause, Failed, Interrupted, 
 from headrace.core.queue import Ticket
 from headrace.core.state import StepState
 from headrace.engine.executor import Executor
+from headrace.engine.lasting import lasting
 from headrace.services.attempts import Attempts, NewBookmark, Work
 
 log = structlog.get_logger(__name__)
 
 _WATCH_SECONDS = 1.0
-_WRITE_AGAIN_SECONDS = 1.0
-
-T = TypeVar("T")
 
 
 class Worker:
@@ -198,23 +196,6 @@ class Reporter:
             self.cancel_requested = standing.cancel_requested
             if self.fenced or self.cancel_requested:
                 return
-
-
-async def lasting(write: Callable[[], Awaitable[T]]) -> T:
-    """
-    Write something that must not be lost: again and again while the database is away.
-
-    A worker that is cut off for too long is ended by its watchdog, so this does not wait for ever.
-    """
-    told = False
-    while True:
-        try:
-            return await write()
-        except RetriableError as error:
-            if not told:
-                log.warning("waiting for the database", reason=error.reason)
-            told = True
-            await asyncio.sleep(_WRITE_AGAIN_SECONDS)
 
 
 def _killed(stage: str) -> Cause:

@@ -5,11 +5,14 @@ The one way to the database: a pool, transactions, named statements, migrations.
 from __future__ import annotations
 
 import asyncio
+import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
 from importlib import resources
 from typing import Any, LiteralString
+from weakref import WeakKeyDictionary
 
 import msgspec
 import psycopg
@@ -17,9 +20,15 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from headrace.core.errors import StoreUnavailableError
+from headrace.core.errors import FatalError, StoreUnavailableError
 
 Connection = psycopg.AsyncConnection[DictRow]
+
+# A migration's exit code for "not now"; see migrations/upgrade.py, which is too heavy to import here.
+_EXIT_UNAVAILABLE = 75
+# A connection used so lately is lent again without asking whether it lives, which would double the way of a small read.
+_FRESH_SECONDS = 1.0
+_used_at: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
 
 set_json_dumps(msgspec.json.encode)
 set_json_loads(msgspec.json.decode)
@@ -51,7 +60,9 @@ class Database:
             open=False,
             timeout=wait_seconds,
             kwargs={"autocommit": True, "row_factory": dict_row, "application_name": "headrace"},
-            check=AsyncConnectionPool.check_connection,
+            check=_check_when_idle,
+            reset=_note_use,
+            reconnect_timeout=2.0,
             name="headrace",
         )
 
@@ -113,6 +124,15 @@ class Database:
             return (await connection.execute(query, parameters)).rowcount
 
 
+async def _note_use(connection: Connection) -> None:
+    _used_at[connection] = time.monotonic()
+
+
+async def _check_when_idle(connection: Connection) -> None:
+    if time.monotonic() - _used_at.get(connection, 0.0) > _FRESH_SECONDS:
+        await AsyncConnectionPool.check_connection(connection)
+
+
 class _Unavailable:
     """Turn the driver's "not now" into ours; anything else is a bug and stays what it is."""
 
@@ -130,9 +150,30 @@ async def migrate(url: str) -> None:
     """
     Bring the schema up to this version; safe to call from many nodes at once.
 
-    Raises:
-        FatalError: the schema is newer than this program.
-    """
-    from headrace.store.migrations.upgrade import upgrade
+    Runs as a program of its own: what it needs is large, and needed once.
 
-    await asyncio.to_thread(upgrade, url)
+    Raises:
+        FatalError: the schema is newer than this program, or a migration failed; it was undone.
+        StoreUnavailableError: the database did not answer.
+    """
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "headrace.store.migrations.upgrade",
+        stdin=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, told = await child.communicate(url.encode())
+    if child.returncode == 0:
+        return
+    try:
+        why = msgspec.json.decode(told, type=dict[str, str])
+    except msgspec.DecodeError:
+        raise FatalError(
+            "The database's schema could not be brought up to date.",
+            "The end of what the migration said tells why.",
+            said=told.decode(errors="replace")[-2000:],
+        ) from None
+    if child.returncode == _EXIT_UNAVAILABLE:
+        raise StoreUnavailableError("The database did not answer.", "Try again in a moment.", cause=why["reason"])
+    raise FatalError(why["reason"], why["instruction"])

@@ -4,6 +4,8 @@ Run the migrations: one at a time over all nodes, each in its transaction.
 
 from __future__ import annotations
 
+import json
+import sys
 from importlib import resources
 from typing import Any
 
@@ -12,12 +14,16 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from headrace.core.errors import FatalError
 
 # Any constant does, as long as every version of Headrace uses the same one.
 ADVISORY_LOCK = 0x4EAD_4ACE
+
+EXIT_REFUSED = 65
+EXIT_UNAVAILABLE = 75
 
 
 def upgrade(url: str) -> None:
@@ -59,6 +65,23 @@ def _run(connection: Connection) -> None:
         context.run_migrations()
 
 
+def main() -> int:
+    """
+    Run as a program of its own: `python -m headrace.store.migrations.upgrade`, with the database's URL on standard input.
+
+    Alembic and SQLAlchemy take 20 MB that a server would keep for its whole life.
+    """
+    try:
+        upgrade(sys.stdin.read().strip())
+    except FatalError as error:
+        json.dump({"reason": error.reason, "instruction": error.instruction}, sys.stderr)
+        return EXIT_REFUSED
+    except OperationalError as error:
+        json.dump({"reason": str(error.orig).strip(), "instruction": ""}, sys.stderr)
+        return EXIT_UNAVAILABLE
+    return 0
+
+
 def read_sql(name: str) -> str:
     """
     Read a revision's statements.
@@ -81,3 +104,7 @@ def _sqlalchemy_url(url: str) -> str:
     if separator and scheme in ("postgresql", "postgres"):
         return f"postgresql+psycopg://{rest}"
     return url
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""
+The role `serve`: every wire, the definitions, schedules and deliveries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+
+import uvicorn
+from fastapi import FastAPI
+
+from headrace.api.routes import api_wire
+from headrace.deliveries.dispatcher import Dispatcher
+from headrace.deliveries.webhook import WebhookSender
+from headrace.dialects.hotglue.after_link import AfterLink
+from headrace.dialects.hotglue.compile import DIALECT as HOTGLUE
+from headrace.dialects.hotglue.compile_v2 import read_connector_run
+from headrace.dialects.hotglue.discover import Discovers
+from headrace.dialects.hotglue.doors import Doors
+from headrace.dialects.hotglue.linking_wire import show_change
+from headrace.dialects.hotglue.routes import hotglue_wire
+from headrace.dialects.hotglue.run import RunFlows
+from headrace.dialects.hotglue.schedules import SubmitScheduled
+from headrace.dialects.hotglue.tenancy import Tenancy
+from headrace.engine.ticker import Ticker
+from headrace.http.server import create_app
+from headrace.http.services_bundle import Services
+from headrace.loop import every
+from headrace.parts import Parts, background, limits_of, new_id, now, parts
+from headrace.services.connections import Linking
+from headrace.services.schedules import Schedules
+from headrace.services.tenant_tokens import TenantTokens
+from headrace.services.tenants import Tenants
+from headrace.settings import Settings
+from headrace.store.schedules import Schedules as ScheduleStore
+from headrace.store.tenants import Tenants as TenantStore
+from headrace.store.token_signing import TokenSigning
+from headrace.up import LISTEN_FD
+
+
+async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
+    """
+    Answer requests, keep definitions and deliveries going, until *stop* is set.
+    """
+    listener = lent_listener()
+    async with parts(settings, url) as p:
+        await p.flows.reload()
+        if settings.admin_key:
+            await p.access.ensure_key(settings.admin_key.get_secret_value(), name="first admin key", role="admin")
+        sender = WebhookSender(
+            private_networks=settings.webhook_private_networks,
+            timeout_seconds=settings.webhook_timeout_seconds,
+            now=now,
+        )
+        dispatcher = Dispatcher(p.deliveries, p.announcements.secret_of, sender, chance=random.random)
+        hotglue = hotglue_of(p)
+        ticker = Ticker(hotglue.schedules)
+        app = web_app(p, hotglue)
+        config = uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+        )
+        server = QuietServer(config)
+        duties = [
+            p.admission.run(),
+            every(1.0, p.flows.reload, name="definitions"),
+            every(600.0, p.retention.tick, name="retention"),
+            every(1.0, ticker.tick, name="schedules"),
+            every(3600.0, hotglue.schedules.forget_old, name="schedule history"),
+            dispatcher.run(),
+        ]
+        async with background(duties):
+            serving = asyncio.create_task(server.serve(sockets=[listener] if listener else None))
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            server.should_exit = True
+            await serving
+        await sender.close()
+
+
+def web_app(p: Parts, hotglue: Tenancy) -> FastAPI:
+    """
+    Put every wire over the services.
+    """
+    settings = p.settings
+    services = Services(
+        access=p.access,
+        jobs=p.jobs,
+        flows=p.flows,
+        deliveries=p.deliveries,
+        nodes=p.nodes,
+        not_ready=p.not_ready,
+        run_flow=hotglue.run_flow,
+    )
+    return create_app(
+        services,
+        wires=[hotglue_wire(services, hotglue), api_wire(services)],
+        body_limit_bytes=settings.body_limit_bytes,
+        root_dialect=settings.root_dialect,
+    )
+
+
+def hotglue_of(p: Parts) -> Tenancy:
+    """
+    Make what hotglue's paths ask.
+    """
+    limits, api_url = limits_of(p.settings), f"{p.settings.public_url}/hotglue"
+    runs = partial(
+        RunFlows,
+        p.access,
+        p.flows,
+        p.jobs,
+        limits=limits,
+        api_url=api_url,
+        now=now,
+        new_id=new_id,
+        chance=secrets.token_bytes,
+    )
+    run_flow, run_connector = runs(), runs(read=read_connector_run)
+    tenants = TenantStore(p.database, p.sealer)
+    tokens = TenantTokens(TokenSigning(p.database, p.sealer), now=now, monotonic=time.monotonic)
+    schedules = Schedules(
+        p.database,
+        ScheduleStore(p.database, p.sealer),
+        submit={HOTGLUE: SubmitScheduled(run_flow, run_connector)},
+        new_id=new_id,
+        misfire=p.settings.schedule_misfire,
+        grace=timedelta(seconds=p.settings.schedule_grace_seconds),
+    )
+    discovers = Discovers(
+        p.flows, p.jobs, limits=limits, api_url=api_url, now=now, new_id=new_id, chance=secrets.token_bytes
+    )
+    return Tenancy(
+        doors=Doors(p.access, tokens),
+        flows=p.flows,
+        linking=Linking(p.database, p.connections, tenants, p.announcements, words=show_change, now=now, new_id=new_id),
+        tenants=Tenants(p.database, tenants, p.files, p.jobs),
+        tokens=tokens,
+        run_flow=run_flow,
+        run_connector=run_connector,
+        discovers=discovers,
+        schedules=schedules,
+        after_link=AfterLink(schedules, discovers, run_flow, run_connector, now=now),
+        now=now,
+    )
+
+
+class QuietServer(uvicorn.Server):
+    """uvicorn without its signal handlers: the process has its own."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def lent_listener() -> socket.socket | None:
+    """
+    Give the listening socket that the supervisor lends; None when there is none.
+    """
+    descriptor = os.environ.pop(LISTEN_FD, None)
+    return socket.socket(fileno=int(descriptor)) if descriptor is not None else None

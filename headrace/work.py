@@ -1,0 +1,71 @@
+"""
+The role `worker`: runs jobs, and rescues those of workers that are gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+
+import structlog
+
+from headrace.engine.command_steps import CommandSteps
+from headrace.engine.executor import Executor
+from headrace.engine.liveness import LOST_EXIT_CODE, Liveness
+from headrace.engine.procrastinate import Node
+from headrace.engine.toolbox import Toolbox
+from headrace.engine.worker import Worker
+from headrace.loop import every
+from headrace.parts import background, new_id, now, parts
+from headrace.runners.environments import Environments
+from headrace.runners.process import ShimPool
+from headrace.services.pipeline_states import PipelineStates
+from headrace.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_WARM_SHIMS = 4  # 6 MB each; a burst beyond them pays a cold start
+
+
+async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
+    """
+    Run jobs until *stop* is set; what still runs after the drain time is handed back.
+    """
+    home = settings.home.absolute()
+    async with parts(settings, url) as p, ShimPool(warm=min(settings.slots, _WARM_SHIMS), spare=settings.slots) as pool:
+        name = f"{socket.gethostname()}:{os.getpid()}"
+        node_id = new_id()
+        environments = Environments(home / "environments")
+        commands = CommandSteps(p.files, environments, PipelineStates(p.database))
+        executor = Executor(pool, Toolbox(environments), p.files, p.logs, commands=commands, clock=now)
+        worker = Worker(
+            p.attempts, executor, node_id=node_id, node_name=name, max_crashes=settings.max_crashes, clock=now
+        )
+        node = Node(
+            name=name,
+            slots=settings.slots,
+            on_lost=_give_up,
+            liveness=Liveness(settings.worker_ttl_seconds, settings.worker_beat_seconds),
+            grace_seconds=settings.drain_seconds,
+        )
+        duties = [
+            p.admission.run(),
+            every(
+                settings.worker_beat_seconds,
+                lambda: p.nodes.beat(node_id, name=name, roles=["worker"], slots=settings.slots),
+                name="beat",
+            ),
+            every(settings.worker_beat_seconds, lambda: p.queue.reap(settings.worker_ttl_seconds), name="rescue"),
+        ]
+        async with background(duties):
+            p.admission.wake()
+            await p.queue.work(worker.handle, node=node, stop=stop)
+
+
+def _give_up(reason: str) -> None:
+    """
+    End this process at once: others may own its jobs by now. Every shim sees its socket close and ends its children.
+    """
+    log.error("worker gives up", reason=reason)
+    os._exit(LOST_EXIT_CODE)
