@@ -175,7 +175,9 @@ class Flows:
                 problems.append(problem)
                 if key not in self._flows:
                     continue
-                flow, scripts[key] = self._flows[key], self._scripts[key]  # noqa: PLW2901 - the last good version
+                flow = self._flows[key]  # noqa: PLW2901 - the last good version
+                if key in self._scripts:
+                    scripts[key] = self._scripts[key]
             flows[key] = flow
             await self._declare_links(workspaces[flow.workspace], flow)
         self.project, self._flows, self._scripts = project, flows, scripts
