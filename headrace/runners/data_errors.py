@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.core.errors import CallerError, RetriableError
+from headrace.core.errors import CallerError, FatalError, HeadraceError, RetriableError
 
 EXCERPT_BYTES = 200
 EXIT_DATA = 65  # EX_DATAERR of sysexits.h
+EXIT_INTERNAL = 70  # EX_SOFTWARE
 EXIT_DISK_FULL = 74  # EX_IOERR of sysexits.h
 
 
@@ -101,7 +102,32 @@ class InputError(RetriableError):
     code = "input-failed"
 
 
-def describe(error: CallerError | RetriableError) -> dict[str, Any]:
+class InternalError(FatalError):
+    """The data plane itself failed in a way that nobody planned; the log has the traceback."""
+
+    code = "data-plane-internal"
+
+    @classmethod
+    def of(cls, error: BaseException) -> InternalError:
+        return cls(f"The data plane failed: {type(error).__name__}.", "Look at its log; this is a fault of Headrace.")
+
+
+def exit_code(error: HeadraceError | None) -> int:
+    """
+    How a data-plane process ends: 0, data error 65, internal 70, disk or pipe 74.
+    """
+    match error:
+        case None:
+            return 0
+        case TapDataError():
+            return EXIT_DATA
+        case RetriableError():
+            return EXIT_DISK_FULL
+        case _:
+            return EXIT_INTERNAL
+
+
+def describe(error: HeadraceError) -> dict[str, Any]:
     """
     The error as the `error` object of a finished report.
     """

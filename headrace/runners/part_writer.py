@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import threading
 from collections import OrderedDict, deque
@@ -20,12 +21,13 @@ import pyarrow as pa
 
 from headrace.core.errors import HeadraceError
 from headrace.runners.columns import Shape
-from headrace.runners.data_errors import DiskFullError, OutputError, OutputLimitError
+from headrace.runners.data_errors import DiskFullError, InternalError, OutputError, OutputLimitError
 from headrace.runners.manifest import Part, sync_path
 from headrace.runners.part_formats import PartFormat, PartSink
 
 QUEUED_BYTES = 24 << 20
 OPEN_PARTS = 32
+log = logging.getLogger(__name__)
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 Commit = Callable[[Mapping[str, tuple[Part, ...]]], None]
@@ -173,6 +175,9 @@ class PartWriter:
             return OutputError(f"A part could not be written: {error}.", "Look at the file system of the work folder.")
         except HeadraceError as error:
             return error
+        except Exception as error:
+            log.exception("The writer failed")
+            return InternalError.of(error)
         return None
 
     def _write(self, stream: str, shape: Shape, table: pa.Table) -> None:

@@ -50,8 +50,14 @@ class Quarantine:
     def remove_all_but(self, streams: Iterable[str]) -> None:
         """
         Remove the files of every stream that starts anew.
+
+        Lines that name no stream are kept when any stream is: nobody knows whether they come again.
         """
         kept = {self._path(stream) for stream in streams}
+        unreadable = self._path(UNREADABLE)
+        if kept and unreadable.exists():
+            kept.add(unreadable)
+            self.counts[UNREADABLE] = unreadable.read_bytes().count(b"\n")
         for path in self._folder.glob("*.jsonl"):
             if path not in kept:
                 path.unlink()
@@ -83,7 +89,7 @@ class Quarantine:
         """
         Force what was kept to disk.
         """
-        for stream in self.sizes:
+        for stream in list(self.sizes):  # the reader may add one meanwhile
             sync_path(self._path(stream))
 
     def _path(self, stream: str) -> Path:

@@ -37,16 +37,15 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.core.errors import CallerError, RetriableError
+from headrace.core.errors import HeadraceError
 from headrace.runners.data_errors import (
-    EXIT_DATA,
-    EXIT_DISK_FULL,
     InputError,
     LineTruncatedError,
     RecordLimitError,
     TapDataError,
     describe,
     excerpt,
+    exit_code,
 )
 from headrace.runners.pipes import PAUSE_SECONDS, READ_BYTES, PipeReader, grow_pipe, write_all
 from headrace.runners.report import PROGRESS_SECONDS, Changes, NoiseLog, Reporter
@@ -110,7 +109,7 @@ class Relay:
         """
         Forward until one side ends, and say how it went, as the exit code of the process.
         """
-        error: CallerError | RetriableError | None = None
+        error: HeadraceError | None = None
         cut: bytes | None = None
         try:
             self._forward()
@@ -123,9 +122,7 @@ class Relay:
         if cut is not None:
             error = self._cut_error(cut)
         self._tell_end(error, None if cut is None else excerpt(cut))
-        if error is None:
-            return 0
-        return EXIT_DATA if isinstance(error, TapDataError) else EXIT_DISK_FULL
+        return exit_code(error)
 
     # What the scanner hands over.
 
@@ -196,7 +193,7 @@ class Relay:
         counts = self._changes.take(self._scanner.counts)
         self._reporter.send("progress", counts=counts, bytes=self._scanner.bytes, noise=self._noise.count)
 
-    def _tell_end(self, error: CallerError | RetriableError | None, truncated: str | None) -> None:
+    def _tell_end(self, error: HeadraceError | None, truncated: str | None) -> None:
         self._reporter.send(
             "finished",
             counts=self._scanner.counts,

@@ -7,9 +7,11 @@ progress, which the next report tells anyway, and nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import select
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,6 +21,17 @@ from headrace.runners.pipes import grow_pipe, write_all
 
 PROGRESS_SECONDS = 0.5
 NOISE_REPORTS = 20
+
+
+def peak_bytes() -> int | None:
+    """
+    The largest resident size of this process so far. Not from getrusage, which counts the parent's size before exec as ours.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) << 10
+    return None
 
 
 class Reporter:

@@ -12,7 +12,7 @@ Reports, one JSON line each on `report_fd`:
 | `progress` | at most twice a second, and only if a Singer message came | `counts` of the streams that changed, `bytes`, `quarantined`, `noise` |
 | `noise` | the first 20 lines that are no Singer messages | `line`, `excerpt` |
 | `checkpoint` | parts and manifest are durable | `state`, which covers nothing that is not in them |
-| `finished` | once, last | `counts`, `state`, `schemas_seen`, `quarantined`, `noise`, `truncated_line`, `files`, `error`, `bytes`, `extra_columns`, `other_messages` |
+| `finished` | once, last | `counts`, `state`, `schemas_seen`, `quarantined`, `noise`, `truncated_line`, `files`, `error`, `bytes`, `extra_columns`, `other_messages`, `peak_bytes` |
 
 How it ends. Whatever happened, what came before is kept and the finished report says so; a kill -9 leaves the last checkpoint.
 
@@ -23,6 +23,7 @@ How it ends. Whatever happened, what came before is kept and the finished report
 | a RECORD before its SCHEMA, a SCHEMA or STATE that is none, a BATCH that cannot be read | `record-before-schema`, `schema-invalid`, `state-not-an-object`, `batch-unreadable` | 65 |
 | a line, a stream or the files over a limit | `line-too-long`, `record-limit`, `output-limit` | 65 |
 | a value fits no rule and the policy is `fail` | `value-misfit` | 65 |
+| a fault of this process | `data-plane-internal` | 70 |
 | no space, or the disk fails | `disk-full`, `output-failed` | 74 |
 
 At the first error reading stops, so the tap meets a closed pipe; its own exit code is then a consequence.
@@ -33,6 +34,7 @@ counted. `{"type": "STATE", "value": null}` says nothing and is skipped.
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import sys
 import time
@@ -43,31 +45,31 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from headrace.core.errors import CallerError, HeadraceError, RetriableError
+from headrace.core.errors import HeadraceError
 from headrace.runners.batches import read_batch
 from headrace.runners.columns import read_schema
 from headrace.runners.data_errors import (
-    EXIT_DATA,
-    EXIT_DISK_FULL,
+    InternalError,
     LineTruncatedError,
-    OutputError,
     RecordBeforeSchemaError,
     RecordLimitError,
     StateInvalidError,
-    TapDataError,
     ValueMisfitError,
     describe,
     excerpt,
+    exit_code,
 )
 from headrace.runners.intake import Intake
+from headrace.runners.part_writer import output_error
 from headrace.runners.pipes import READ_BYTES, PipeReader, grow_pipe
 from headrace.runners.quarantine import UNREADABLE, Misfit, Quarantine
-from headrace.runners.report import PROGRESS_SECONDS, Changes, NoiseLog, Reporter
+from headrace.runners.report import PROGRESS_SECONDS, Changes, NoiseLog, Reporter, peak_bytes
 from headrace.runners.scanner import Scanner
 from headrace.runners.sync_files import SyncFiles
 from headrace.runners.sync_spec import SyncSpec, limit_of, read_spec
 
 METRICS_SECONDS = 1.0
+log = logging.getLogger(__name__)
 
 
 class _StateMessage(msgspec.Struct, gc=False):
@@ -125,6 +127,9 @@ class SyncOutput:
             truncated = self._read(fd)
         except HeadraceError as caught:
             error = caught
+        except Exception as unplanned:
+            log.exception("Reading the tap failed")
+            error = InternalError.of(unplanned)
         os.close(fd)  # a tap that still writes learns now that nobody reads
         if truncated is not None:
             error = LineTruncatedError(
@@ -158,6 +163,7 @@ class SyncOutput:
             case "SCHEMA":
                 name, shape = read_schema(text, line=line, decimals=self._spec.decimals)
                 self._schemas += 1
+                self._files.names.stem(name)  # claimed here, so that the writer's thread only reads it
                 self._intake.open(name, shape)
             case "BATCH":
                 self._take_batch(stream, text, line)
@@ -297,6 +303,9 @@ class SyncOutput:
                 step()
             except HeadraceError as caught:
                 error = error or caught
+            except Exception as unplanned:
+                log.exception("Finishing the sync failed")
+                error = error or InternalError.of(unplanned)
         files, failed = self._assemble()
         error = error or failed
         counts = {name: count for name, count in self._intake.counts.items() if count}
@@ -309,12 +318,13 @@ class SyncOutput:
             noise=self._noise.count,
             truncated_line=truncated,
             files=files,
-            error=None if error is None else describe(_as_reported(error)),
+            error=None if error is None else describe(error),
             bytes=self._scanner.bytes,
             extra_columns=self._intake.extra_columns,
             other_messages=self._others,
+            peak_bytes=peak_bytes(),
         )
-        return _exit_code(error)
+        return exit_code(error)
 
     def _final_checkpoint(self) -> None:
         self._hand_over_checkpoint(lambda _: None)
@@ -324,18 +334,8 @@ class SyncOutput:
             files = self._files.assemble(self._writer.parts)
             self._files.write_metrics(self._intake.counts)
         except OSError as error:
-            return [], self._files.output_error(error)
+            return [], output_error(error)
         return files, None
-
-
-def _as_reported(error: HeadraceError) -> CallerError | RetriableError:
-    return error if isinstance(error, CallerError | RetriableError) else OutputError(error.reason, error.instruction)
-
-
-def _exit_code(error: HeadraceError | None) -> int:
-    if error is None:
-        return 0
-    return EXIT_DATA if isinstance(error, TapDataError) else EXIT_DISK_FULL
 
 
 def main(arguments: list[str]) -> int:

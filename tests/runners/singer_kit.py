@@ -106,6 +106,7 @@ def sync(folder: Path, *lines: str | bytes, raw: bytes | None = None, **options:
     """
     A whole sync in this process.
     """
+    folder.mkdir(exist_ok=True)
     spec = spec_in(folder, **options)
     source, report = folder / "in.singer", folder / "report.jsonl"
     source.write_bytes(stream_of(*lines) if raw is None else raw)

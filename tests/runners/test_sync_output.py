@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -257,10 +256,11 @@ def test_memory_stays_within_bounds_for_many_streams_and_rows(tmp_path: Path):
     assert sum(done.metrics().values()) == 100_000
     assert [row["id"] for row in done.rows("s123")] == list(range(100))
     assert len(done.files()) == 1000
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 260 << 10
+    assert done.finished["peak_bytes"] < 200 << 20
 
 
-def test_streams_put_aside_on_disk_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("checkpoint_share", [0, 1, 20, 1000])
+def test_streams_put_aside_on_disk_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkpoint_share: int):
     """
     With a tiny budget every way of relief is taken; order, counts and line numbers stay right.
     """
@@ -268,6 +268,7 @@ def test_streams_put_aside_on_disk_lose_nothing(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("headrace.runners.intake.SPILL_BYTES", 4_000)
     monkeypatch.setattr("headrace.runners.intake.BLOCK_BYTES", 3_000)
     monkeypatch.setattr("headrace.runners.part_writer.OPEN_PARTS", 3)
+    monkeypatch.setattr("headrace.runners.sync_files._CHECKPOINT_SHARE", checkpoint_share)
     streams = [f"s{number}" for number in range(50)]
     lines = [schema(KEYED, stream) for stream in streams]
     for turn in range(200):
@@ -282,6 +283,24 @@ def test_streams_put_aside_on_disk_lose_nothing(tmp_path: Path, monkeypatch: pyt
     assert [done.quarantine(stream)[0]["line"] for stream in streams] == [
         50 + 150 * 50 + 3 + 1 + index for index in range(50)
     ]
+
+
+def test_a_fault_of_our_own_is_reported_and_never_green(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """
+    An exception that nobody planned, in the writer's thread or in the reader's, ends in a finished report and exit 70.
+    """
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("planned by the test")
+
+    monkeypatch.setattr("headrace.runners.quarantine.Quarantine.sync", fail)
+    in_thread = sync(tmp_path / "a", schema(KEYED), *records(0, 3), bookmark(3))
+    monkeypatch.setattr("headrace.runners.sync_output.SyncOutput._take_state", fail)
+    in_reader = sync(tmp_path / "b", schema(KEYED), *records(0, 3), bookmark(3))
+
+    assert [(done.exit, done.error_code, done.finished["state"]) for done in (in_thread, in_reader)] == [
+        (70, "data-plane-internal", None)
+    ] * 2
 
 
 def test_a_spec_that_is_none_is_refused(tmp_path: Path):
