@@ -21,6 +21,7 @@ from headrace.core.plan import ConnectorSpec, OnTaken, Plan, Script
 from headrace.core.queue import Ticket
 from headrace.dialects.hotglue.discover import HotglueDiscover
 from headrace.dialects.hotglue.project import HotglueDialect
+from headrace.dialects.intuned.project import IntunedDialect
 from headrace.engine.procrastinate import ProcrastinateQueue
 from headrace.services.access import Access
 from headrace.services.admission import Admission
@@ -99,7 +100,7 @@ class House:
             database,
             self.workspaces,
             self.sealer,
-            {"hotglue": HotglueDialect(), "hotglue-discover": HotglueDiscover()},
+            {"hotglue": HotglueDialect(), "hotglue-discover": HotglueDiscover(), "intuned": IntunedDialect()},
             monotonic=time.monotonic,
             new_id=uuid4,
         )

@@ -72,7 +72,7 @@ class Batches:
 
     def __init__(self, house: House) -> None:
         self.house = house
-        self.fan_outs = FanOuts(house.database, house.queue, house.admission, house.announcements)
+        self.fan_outs = FanOuts(house.database, house.sealer, house.queue, house.admission, house.announcements)
         self.attempts = self.attempts_over(house.admission)
         self._ids = itertools.count(1)
 

@@ -4,8 +4,10 @@ What services promise to be given, so that they need not import upwards.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
+from headrace.core.fan_out import Item
 from headrace.core.job import Job
 
 
@@ -27,5 +29,32 @@ class Dialect(Protocol):
     def topic(self, job: Job) -> str:
         """
         Name what the job's last change means to a subscriber, such as `SYNC_STARTED`; empty when it means nothing.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemOutcome:
+    """
+    How an item ended, as a sink is told.
+
+    Attributes:
+        topic: what happened, in a word.
+        path: name of the object that a bucket keeps it under, after the sink's own prefix.
+        body: JSON values.
+    """
+
+    topic: str
+    path: str
+    body: dict[str, Any]
+
+
+@runtime_checkable
+class ItemDialect(Protocol):
+    """A dialect whose jobs have items."""
+
+    def item_outcome(self, job: Job, item: Item) -> ItemOutcome | None:
+        """
+        Show how an item ended; None when sinks are not told of such an end.
         """
         ...

@@ -34,6 +34,13 @@ class Sender(Protocol):
     async def send(self, delivery: Delivery, *, secrets: str) -> Answer: ...
 
 
+def by_table(delivery: Delivery, answer: Answer, chance: float) -> timedelta | None:
+    """
+    Pause as webhooks do.
+    """
+    return pause_before_next(answer, tries=delivery.attempts, chance=chance)
+
+
 class Dispatcher:
     """
     Args:
@@ -41,6 +48,7 @@ class Dispatcher:
         secrets_of: gives the signing secrets of a workspace's endpoint by its URL, one a line; empty when it has none.
         sender: makes the tries.
         chance: gives numbers evenly spread between 0 and 1.
+        pause: says how long to wait after a failed try; None gives the delivery up.
         concurrency: tries at once.
         per_host: tries at once to one host and port.
         lease: after it a payload whose sender died is sent by another; a try is ended a little earlier.
@@ -55,6 +63,7 @@ class Dispatcher:
         sender: Sender,
         *,
         chance: Callable[[], float],
+        pause: Callable[[Delivery, Answer, float], timedelta | None] = by_table,
         concurrency: int = 32,
         per_host: int = 4,
         lease: timedelta = timedelta(seconds=60),
@@ -65,6 +74,7 @@ class Dispatcher:
         self._secrets_of = secrets_of
         self._sender = sender
         self._chance = chance
+        self._pause = pause
         self._concurrency = concurrency
         self._per_host = per_host
         self._lease = lease
@@ -174,7 +184,7 @@ class Dispatcher:
         if not answer.error:
             await self._deliveries.settle(delivery, state="delivered", status=answer.status, error=None)
             return
-        pause = pause_before_next(answer, tries=delivery.attempts, chance=self._chance())
+        pause = self._pause(delivery, answer, self._chance())
         state = "failed" if pause is None else "pending"
         await self._deliveries.settle(
             delivery, state=state, status=answer.status, error=answer.error, retry_after=pause

@@ -18,7 +18,7 @@ The table (`PAUSES_SECONDS`) spreads ten tries over about three days, as the Sta
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,6 +26,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from headrace import __version__
@@ -107,21 +108,23 @@ class WebhookSender:
         if self._session is not None:
             await self._session.close()
 
-    async def send(self, delivery: Delivery, *, secrets: str) -> Answer:
+    async def send(self, delivery: Delivery, *, secrets: str, headers: Mapping[str, str] | None = None) -> Answer:
         """
         Make one try.
 
         Args:
             delivery: what to send and where to.
             secrets: signing secrets, see `signing.signed_headers`.
+            headers: the receiver's own, in the place of ours of the same name.
         """
         try:
             url = checked_url(delivery.url)
         except InvalidError as error:
             return Answer(error=error.reason, final=True)
         try:
-            headers = self._headers(delivery, secrets)
-            return await self._post(url, delivery.body, headers)
+            sent = CIMultiDict(self._headers(delivery, secrets))
+            sent.update(headers or {})
+            return await self._post(url, delivery.body, sent)
         except HeadraceError as error:
             return Answer(error=error.reason)
         except TimeoutError:
@@ -138,7 +141,7 @@ class WebhookSender:
             **signed_headers(delivery.id, delivery.body, secrets=secrets, sent_at=self._now()),
         }
 
-    async def _post(self, url: URL, body: bytes, headers: dict[str, str]) -> Answer:
+    async def _post(self, url: URL, body: bytes, headers: Mapping[str, str]) -> Answer:
         async with self._open_session().post(url, data=body, headers=headers, allow_redirects=False) as response:
             answer = _judge(response.status, response.headers.get("Retry-After", ""), now=self._now())
             with suppress(TimeoutError, aiohttp.ClientError):  # the status has been given: its body changes nothing

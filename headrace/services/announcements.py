@@ -11,8 +11,11 @@ from uuid import UUID
 
 import msgspec
 
+from headrace.core.fan_out import Item
 from headrace.core.job import Job
-from headrace.core.ports import Dialect
+from headrace.core.plan import ItemSink
+from headrace.core.ports import Dialect, ItemDialect
+from headrace.core.state import StepState
 from headrace.store import deliveries, jobs
 from headrace.store.database import Connection, Database
 from headrace.store.sealing import Sealer
@@ -64,6 +67,12 @@ class Announcements:
         self._new_id = new_id
         self._remembered: dict[UUID, tuple[float, Workspace]] = {}
 
+    async def has_listeners(self, connection: Connection, workspace_id: UUID) -> bool:
+        """
+        Tell whether a workspace has any webhook, so that whoever has nothing to tell can do without a transaction.
+        """
+        return bool((await self._workspace(connection, workspace_id)).definition.get("webhooks"))
+
     async def announce(self, connection: Connection, job_id: UUID, workspace_id: UUID, event_id: int) -> None:
         """
         Owe every subscribed webhook the job as it stands now, in the caller's transaction.
@@ -91,6 +100,32 @@ class Announcements:
         if hooks:
             body = msgspec.json.encode(notice.body)
             await self._owe(connection, workspace, hooks, notice.topic, body, tenant=notice.tenant)
+
+    async def tell_item(self, connection: Connection, job: Job, sink: ItemSink, item: Item) -> None:
+        """
+        Owe a job's sink the outcome of one item, in the transaction that made it final: so it is told once, as the one or the other.
+        """
+        dialect = self._dialects[job.dialect]
+        if not isinstance(dialect, ItemDialect) or (sink.names is not None and item.name not in sink.names):
+            return
+        outcome = dialect.item_outcome(job, item)
+        if outcome is None or (sink.skip_failed and item.state is StepState.FAILED):
+            return
+        await deliveries.owe(
+            connection,
+            deliveries.NewDelivery(
+                id=self._new_id(),
+                workspace_id=job.workspace_id,
+                tenant=job.tenant,
+                job_id=job.id,
+                event_id=None,
+                sink=f"item-{sink.kind}:{sink.url}",
+                topic=outcome.topic,
+                url=sink.url + outcome.path if sink.kind == "s3" else sink.url,
+                body=msgspec.json.encode(outcome.body),
+                ordered=False,
+            ),
+        )
 
     async def _owe(
         self,

@@ -5,6 +5,7 @@ Jobs of items, as whoever asked for them sees and steers them.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 from uuid import UUID
 
 from headrace.core.errors import FinalStateError, NotFoundError
@@ -17,6 +18,7 @@ from headrace.services.announcements import Announcements
 from headrace.store import fan_outs, jobs
 from headrace.store.database import Connection, Database
 from headrace.store.fan_outs import ItemAttempt, Items, Locked
+from headrace.store.sealing import Sealer
 
 TERMINATED = "job-terminated"
 SURPLUS = "job-full"
@@ -30,8 +32,11 @@ class FanOuts:
     Every method that changes something may raise `StoreUnavailableError`; nothing was changed then.
     """
 
-    def __init__(self, database: Database, queue: Queue, admission: Admission, announcements: Announcements) -> None:
+    def __init__(
+        self, database: Database, sealer: Sealer, queue: Queue, admission: Admission, announcements: Announcements
+    ) -> None:
         self._database = database
+        self._sealer = sealer
         self._queue = queue
         self._admission = admission
         self._announcements = announcements
@@ -98,6 +103,19 @@ class FanOuts:
 
     async def attempts(self, job_id: UUID, ordinal: int) -> Sequence[ItemAttempt]:
         return await self._items.attempts(job_id, ordinal)
+
+    async def sink_of(self, job_id: UUID) -> dict[str, Any] | None:
+        """
+        Open the sink that came with a job; None when the job is gone or has none.
+        """
+        async with self._database.connection() as connection:
+            if await jobs.read(connection, job_id) is None:
+                return None
+            plan, sealed = await jobs.plan_of(connection, job_id)
+        if plan.fan_out is None or plan.fan_out.sink is None or sealed is None:
+            return None
+        found: dict[str, Any] | None = self._sealer.open(sealed, f"job:{job_id}").get(plan.fan_out.sink.sealed)
+        return found
 
     async def _tell(self, connection: Connection, locked: Locked, event_id: int | None) -> None:
         if event_id is not None:

@@ -17,7 +17,7 @@ import msgspec
 
 from headrace.core import queue
 from headrace.core.errors import FencedError
-from headrace.core.fan_out import Item, ItemEnd, NewItem, settle_item
+from headrace.core.fan_out import Item, ItemEnd, ItemSettlement, NewItem, settle_item
 from headrace.core.job import Job
 from headrace.core.outcome import Cancelled, Failed, Succeeded
 from headrace.core.plan import FanOut, Plan
@@ -131,6 +131,9 @@ class ItemAttempts:
         counts = await fan_outs.settle(connection, work.claim, end, settlement, appended=_listed(end, added))
         if counts is None:
             raise FencedError("Another worker owns this item now.", job=str(work.job.id), item=work.item.id)
+        if settlement.state.final and work.fan_out.sink is not None:
+            final = _final(work.item, end, settlement, now, appended=_listed(end, added))
+            await self._announcements.tell_item(connection, work.job, work.fan_out.sink, final)
         await fan_outs.add(connection, work.job.id, work.fan_out, added, parent=work.item.ordinal)
         counts = await cancel_surplus(connection, self._queue, locked, replace(counts, total=counts.total + len(added)))
         ended = await end_if_over(
@@ -172,6 +175,22 @@ def _as_asked(end: ItemEnd, locked: Locked) -> ItemEnd:
             return ItemEnd(outcome=Cancelled(cause, output))
         case outcome:
             return ItemEnd(outcome=outcome)
+
+
+def _final(item: Item, end: ItemEnd, settlement: ItemSettlement, now: datetime, *, appended: bytes | None) -> Item:
+    """
+    Give the item as its end leaves it, without reading it back.
+    """
+    failed = isinstance(end.outcome, Failed)
+    return replace(
+        item,
+        state=settlement.state,
+        failures=item.failures + failed,
+        finished_at=now,
+        cause=end.outcome.cause if isinstance(end.outcome, (Failed, Cancelled)) else None,
+        result=end.result,
+        appended=appended,
+    )
 
 
 def _listed(end: ItemEnd, added: Sequence[NewItem]) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Pipelines and what belongs to them, their state, what follows from their jobs, notifications."""
+"""Batches: stored blueprints of jobs of items."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    execute_script(op.get_bind(), read_sql("0004_pipelines"))
+    execute_script(op.get_bind(), read_sql("0004_batches"))
 
 
 def downgrade() -> None:

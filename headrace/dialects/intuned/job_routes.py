@@ -1,0 +1,185 @@
+"""
+Intuned's paths for jobs and their runs.
+
+The messages of success are closed enums of the published clients (2025, 2026), byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from headrace.core.actor import Scope
+from headrace.core.errors import InvalidError, NotFoundError
+from headrace.core.job import Job
+from headrace.dialects.intuned.places import IntunedServices, Places
+from headrace.dialects.intuned.project import job_run, listed_job, one_job, parse_uuid, result_line, when
+from headrace.dialects.intuned.run import shown_of
+from headrace.dialects.intuned.secrets import masked, secrets_of, unmasked
+from headrace.dialects.intuned.wire import JobBody, decode_job
+from headrace.http.params import whole_number
+from headrace.http.reply import json_reply
+from headrace.services.batches import SORTABLE
+
+DEFAULT_PAGE_SIZE: Final = 50
+MOST_PAGE_SIZE: Final = 1000
+DEFAULT_ORDER: Final = (("start_time", True),)
+_MOST_PAGES = 10**9
+
+
+class JobRoutes:
+    """
+    One method a path.
+    """
+
+    def __init__(self, services: IntunedServices) -> None:
+        self._services = services
+        self._places = Places(services)
+
+    def routes(self) -> list[Route]:
+        jobs = "/{workspace}/projects/{project}/jobs"
+        run = jobs + "/{job}/runs/{run}"
+        return [
+            Route(jobs, self.all, methods=["GET"]),
+            Route(jobs, self.create, methods=["POST"]),
+            Route(jobs + "/{job}", self.one, methods=["GET"]),
+            Route(jobs + "/{job}", self.update, methods=["PUT"]),
+            Route(jobs + "/{job}", self.delete, methods=["DELETE"]),
+            Route(jobs + "/{job}/pause", self.pause, methods=["POST"]),
+            Route(jobs + "/{job}/resume", self.resume, methods=["POST"]),
+            Route(jobs + "/{job}/trigger", self.trigger, methods=["POST"]),
+            Route(jobs + "/{job}/runs", self.runs, methods=["GET"]),
+            Route(run, self.run, methods=["GET"]),
+            Route(f"{run}/terminate", self.terminate, methods=["POST"]),
+            Route("/{workspace}/results/{token}", self.results, methods=["GET"]),
+        ]
+
+    async def all(self, request: Request) -> Response:
+        place = await self._places.project(request, Scope.READ)
+        found = await self._services.batches.of_project(place.workspace.id, place.project.name)
+        return json_reply([listed_job(batch, shown_of(batch)) for batch in found])
+
+    async def create(self, request: Request) -> Response:
+        place = await self._places.project(request, Scope.DEFINE)
+        body = decode_job(await request.body(), with_id=True)
+        batch = await self._services.batches.create(
+            place.workspace.id,
+            place.project.name,
+            body.id or "",
+            definition=_definition(body),
+            secrets=secrets_of(body),
+        )
+        return json_reply({"id": batch.name, "message": "created"}, HTTPStatus.CREATED)
+
+    async def one(self, request: Request) -> Response:
+        _, batch = await self._places.batch(request, Scope.READ)
+        return json_reply(one_job(batch, shown_of(batch)))
+
+    async def update(self, request: Request) -> Response:
+        _, batch = await self._places.batch(request, Scope.DEFINE)
+        body = unmasked(decode_job(await request.body(), with_id=False), batch.secrets)
+        await self._services.batches.update(batch, definition=_definition(body), secrets=secrets_of(body))
+        return json_reply({"id": batch.name, "message": "updated job successfully"})
+
+    async def delete(self, request: Request) -> Response:
+        place, batch = await self._places.batch(request, Scope.DEFINE)
+        await self._services.batches.delete(batch, by=place.actor.name)
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
+    async def pause(self, request: Request) -> Response:
+        _, batch = await self._places.batch(request, Scope.RUN)
+        await self._services.batches.pause(batch)
+        return json_reply({"message": "Paused"})
+
+    async def resume(self, request: Request) -> Response:
+        _, batch = await self._places.batch(request, Scope.RUN)
+        await self._services.batches.resume(batch)
+        return json_reply({"message": "Resumed"})
+
+    async def trigger(self, request: Request) -> Response:
+        place, batch = await self._places.batch(request, Scope.RUN)
+        job = await self._services.start.batch(place, batch)
+        return json_reply({"jobRunId": str(job.id), "message": "Triggered"})
+
+    async def runs(self, request: Request) -> Response:
+        _, batch = await self._places.batch(request, Scope.READ)
+        size = max(1, whole_number(request, "pageSize", default=DEFAULT_PAGE_SIZE, most=MOST_PAGE_SIZE))
+        page = whole_number(request, "pageNumber", default=0, most=_MOST_PAGES)
+        order = read_order(request.query_params.get("sortBy", ""))
+        found, total = await self._services.batches.jobs(batch, order=order, limit=size, offset=page * size)
+        return json_reply({"jobRuns": [job_run(job) for job in found], "totalCount": total})
+
+    async def run(self, request: Request) -> Response:
+        _, batch = await self._places.batch(request, Scope.READ)
+        job = await self._services.batches.job(batch, _run_id(request))
+        return json_reply({"jobRun": job_run(job), **self._results_of(request, job)})
+
+    async def terminate(self, request: Request) -> Response:
+        place, batch = await self._places.batch(request, Scope.RUN)
+        await self._services.batches.terminate(batch, _run_id(request), by=place.actor.name)
+        return json_reply({"message": "Job run terminated"})
+
+    async def results(self, request: Request) -> Response:
+        """
+        Give every run of a job, one JSON line each; the address itself is the right to it.
+        """
+        job = await self._services.jobs.get(self._services.links.open(request.path_params["token"]), workspace_id=None)
+        return StreamingResponse(self._lines(job), media_type="application/x-ndjson")
+
+    def _results_of(self, request: Request, job: Job) -> dict[str, Any]:
+        """
+        Give the address of the results, once there is something final to fetch.
+        """
+        if not job.final or job.items is None:
+            return {}
+        token, expires_at = self._services.links.issue(job.id)
+        root = request.scope.get("root_path", "")
+        url = request.url.replace(path=f"{root}/{request.path_params['workspace']}/results/{token}", query="")
+        return {
+            "results": {"signed_url": str(url), "signed_url_expiration": when(expires_at), "format": "jsonl"},
+        }
+
+    async def _lines(self, job: Job) -> AsyncIterator[bytes]:
+        encode = msgspec.json.Encoder().encode
+        async for item in self._services.fan_outs.every_item(job.id):
+            yield encode(result_line(job, item)) + b"\n"
+
+
+def read_order(text: str) -> tuple[tuple[str, bool], ...]:
+    """
+    Read `sortBy`: `column,asc` or `column,desc`, several parted by `/`; gives each column with whether it falls.
+
+    Raises:
+        InvalidError: there is no such column or direction.
+    """
+    if not text:
+        return DEFAULT_ORDER
+    order = []
+    for part in text.split("/"):
+        column, _, direction = part.partition(",")
+        if column not in SORTABLE or direction not in ("asc", "desc", ""):
+            raise InvalidError(
+                f"`sortBy` cannot be {part!r}.",
+                f"Write column,asc or column,desc with one of {', '.join(SORTABLE)}; several are parted by a slash.",
+                field="sortBy",
+            )
+        order.append((column, direction == "desc"))
+    return tuple(order)
+
+
+def _definition(body: JobBody) -> bytes:
+    return msgspec.json.encode(masked(body))
+
+
+def _run_id(request: Request) -> UUID:
+    found = parse_uuid(request.path_params["run"])
+    if found is None:
+        raise NotFoundError(f"There is no job run {request.path_params['run']!r}.", "Check the id.")
+    return found

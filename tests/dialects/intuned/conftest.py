@@ -1,0 +1,158 @@
+"""
+Intuned's wire over the real services: project `demo` with two APIs, and workers that call a plain Python function for each run.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from house import ADMIN_KEY, House, open_house
+from item_kit import Batches as BatchKit
+
+from headrace.core.plan import Limits
+from headrace.dialects.intuned.places import IntunedServices
+from headrace.dialects.intuned.routes import PREFIX, intuned_wire
+from headrace.dialects.intuned.run import StartAutomations
+from headrace.http.server import create_app
+from headrace.services.automations import Automations
+from headrace.services.batches import Batches
+from headrace.services.result_links import ResultLinks
+from headrace.store.batches import Batches as BatchTable
+
+BODY: dict[str, Any] = {
+    "id": "demo-batch",
+    "payload": [{"apiName": "map", "parameters": {"n": 1}}, {"apiName": "map", "parameters": {"n": 2}}],
+    "configuration": {},
+}
+SETTINGS = {"projectName": "demo", "replication": {"maxConcurrentRequests": 4}}
+
+
+@pytest.fixture
+async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
+    async with open_house(database_url, tmp_path) as house:
+        yield house
+
+
+@pytest.fixture
+def kit(house: House) -> BatchKit:
+    return BatchKit(house)
+
+
+@pytest.fixture
+def project_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    demo = folder / "automations" / "demo"
+    (demo / "api").mkdir(parents=True)
+    (demo / "api" / "map.py").write_text("async def automation(page, params): ...\n")
+    (demo / "Intuned.json").write_text(json.dumps(SETTINGS))
+    closed = folder / "automations" / "closed"
+    closed.mkdir()
+    (closed / "Intuned.jsonc").write_text('{"apiAccess": {"enabled": false}, /* jobs only */}\n')
+    return folder
+
+
+@pytest.fixture
+async def automations(house: House, project_folder: Path) -> Automations:
+    automations = Automations(house.files, folder=project_folder)
+    await automations.reload()
+    return automations
+
+
+@pytest.fixture
+def services(house: House, kit: BatchKit, automations: Automations) -> IntunedServices:
+    batches = Batches(BatchTable(house.database, house.sealer), house.jobs, kit.fan_outs, new_id=uuid4)
+    return IntunedServices(
+        access=house.access,
+        automations=automations,
+        batches=batches,
+        fan_outs=kit.fan_outs,
+        jobs=house.jobs,
+        links=ResultLinks(house.sealer, now=lambda: datetime.now(UTC)),
+        start=StartAutomations(batches, house.jobs, limits=Limits(), new_id=uuid4, chance=secrets.token_bytes),
+    )
+
+
+@pytest.fixture
+def app(services: IntunedServices) -> FastAPI:
+    return create_app(_NoServices(), wires=[intuned_wire(services)], body_limit_bytes=4 * 2**20)  # type: ignore[arg-type]  # health is not asked
+
+
+class _NoServices:
+    """This wire brings its own."""
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(
+        transport=transport, base_url=f"http://headrace.test{PREFIX}", headers={"x-api-key": ADMIN_KEY}
+    ) as client:
+        yield client
+
+
+class Api:
+    """
+    The calls of the clients, by the path below a project.
+    """
+
+    def __init__(self, client: httpx2.AsyncClient, kit: BatchKit, services: IntunedServices) -> None:
+        self.client = client
+        self.kit = kit
+        self.services = services
+
+    async def __call__(self, method: str, path: str, body: Any = None, *, project: str = "demo", **options: Any) -> Any:
+        """
+        Make one call and give the reply.
+        """
+        content = json.dumps(body).encode() if body is not None else b""
+        headers = {"content-type": "application/json"} if body is not None else {}
+        return await self.client.request(
+            method,
+            f"/demo/projects/{project}{path}",
+            content=content,
+            headers={**headers, **options.pop("headers", {})},
+            **options,
+        )
+
+    async def create(self, **fields: Any) -> None:
+        reply = await self("POST", "/jobs", {**BODY, **fields})
+        assert reply.status_code == 201, reply.text
+
+    async def trigger(self, job: str = "demo-batch") -> str:
+        reply = await self("POST", f"/jobs/{job}/trigger")
+        assert reply.status_code == 200, reply.text
+        return str(reply.json()["jobRunId"])
+
+    async def job_run(self, run: str, job: str = "demo-batch") -> dict[str, Any]:
+        found: dict[str, Any] = (await self("GET", f"/jobs/{job}/runs/{run}")).json()["jobRun"]
+        return found
+
+    async def ended(self, run: str) -> dict[str, Any]:
+        """
+        Wait until a job run has ended; workers have to be there.
+        """
+        await self.kit.ended(await self.kit.house.job(UUID(run)))
+        return await self.job_run(run)
+
+    async def start(self, api: str = "map", **fields: Any) -> str:
+        reply = await self("POST", "/run/start", {"api": api, "parameters": {}, **fields})
+        assert reply.status_code == 201, reply.text
+        return str(reply.json()["runId"])
+
+    async def result(self, run: str) -> dict[str, Any]:
+        found: dict[str, Any] = (await self("GET", f"/run/{run}/result")).json()
+        return found
+
+
+@pytest.fixture
+def api(client: httpx2.AsyncClient, kit: BatchKit, services: IntunedServices) -> Api:
+    return Api(client, kit, services)
