@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypedDict
 from uuid import UUID
@@ -104,7 +105,7 @@ class Jobs:
             raise InvalidError("A job has either steps or items.", "Give at least one item.")
         refused = False
         try:
-            async with self._database.transaction() as connection:
+            async with self._database.connection() as connection, await self._unit(connection, new, plan):
                 kept: _Kept = {
                     "sealed": self._seal(new),
                     "idempotency_digest": digest if new.idempotency_key else None,
@@ -130,6 +131,17 @@ class Jobs:
             return Submission(await self.get(new.id, workspace_id=new.workspace_id))
         self._admission.wake()
         return Submission(_as_submitted(new, plan, written), queued=not written.ready)
+
+    async def _unit(self, connection: Connection, new: NewJob, plan: Plan) -> AbstractAsyncContextManager[object]:
+        """
+        Give what makes a submit all or nothing: a transaction where it takes several statements, nothing where it is one.
+        """
+        several = (
+            bool(new.items)
+            or plan.on_taken is OnTaken.RECORD_CANCELLED
+            or await self._announcements.has_listeners(connection, new.workspace_id)
+        )
+        return connection.transaction() if several else nullcontext()
 
     async def get(self, job_id: UUID, *, workspace_id: UUID | None) -> Job:
         """
