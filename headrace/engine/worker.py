@@ -171,6 +171,9 @@ class Reporter:
     async def forget_bookmark(self, connection_id: str) -> None:
         await lasting(lambda: self._attempts.forget_bookmark(self._work, UUID(connection_id)))
 
+    async def save_tenant_config(self, changed: dict[str, Any]) -> None:
+        await lasting(lambda: self._attempts.save_tenant_config(self._work, changed))
+
     async def record(self) -> dict[str, Any]:
         """
         Show the job in its dialect's words.

@@ -8,7 +8,7 @@ the admission of whatever may run next.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +25,7 @@ from headrace.store.connections import Connections, Linked
 from headrace.store.database import Connection, Database
 from headrace.store.jobs import Claim, Standing
 from headrace.store.sealing import Sealer
+from headrace.store.tenants import Tenant, Tenants
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,7 @@ class Work:
     Attributes:
         sealed: inputs that came with the request, by the names the plan refers to.
         connections: by the ids the plan refers to.
+        tenant_config: what is kept of the tenant, as scripts find it in `tenant-config.json`.
     """
 
     claim: Claim
@@ -42,6 +44,7 @@ class Work:
     plan: Plan
     sealed: Mapping[str, Any]
     connections: Mapping[str, Linked]
+    tenant_config: Mapping[str, Any] = field(default_factory=dict)
 
     def settings(self, ref: ConfigRef, defaults: Mapping[str, Any]) -> dict[str, Any]:
         """
@@ -78,6 +81,7 @@ class Attempts:
         self._connections = connections
         self._announcements = announcements
         self._admission = admission
+        self._tenants = Tenants(database, sealer)
 
     async def claim(self, job_id: UUID, *, node_id: UUID, node_name: str) -> Work | None:
         """
@@ -88,10 +92,18 @@ class Attempts:
             if claim is None:
                 return None
             job = await jobs.read(connection, job_id)
+            assert job is not None  # noqa: S101 - it was claimed in the same transaction
             plan, sealed = await jobs.plan_of(connection, job_id)
-        assert job is not None  # noqa: S101 - it was claimed in the same transaction
+            kept = await self._tenants.read(connection, job.workspace_id, job.tenant) if plan.snapshots else None
         inputs = self._sealer.open(sealed, f"job:{job_id}") if sealed is not None else {}
-        return Work(claim=claim, job=job, plan=plan, sealed=inputs, connections=await self._linked(plan))
+        return Work(
+            claim=claim,
+            job=job,
+            plan=plan,
+            sealed=inputs,
+            connections=await self._linked(plan),
+            tenant_config=kept.document if kept else {},
+        )
 
     async def read(self, claim: Claim) -> Job:
         """
@@ -185,8 +197,21 @@ class Attempts:
         async with self._database.transaction() as connection:
             await self._fence(connection, work.claim)
             linked = await self._connections.read(connection, connection_id)
-            if linked is not None:
+            known = work.connections.get(str(connection_id))
+            # Linked anew while the job ran: the tokens of before would undo the new ones.
+            if linked is not None and known is not None and linked.generation == known.generation:
                 await self._connections.save_config(connection, connection_id, {**linked.config, **changed})
+
+    async def save_tenant_config(self, work: Work, changed: Mapping[str, Any]) -> None:
+        """
+        Keep what a script has set or changed in `tenant-config.json`; every other key stays as it is by now.
+        """
+        workspace_id, tenant = work.job.workspace_id, work.job.tenant
+        async with self._database.transaction() as connection:
+            await self._fence(connection, work.claim)
+            await self._tenants.ensure(connection, workspace_id, tenant)
+            kept = await self._tenants.read(connection, workspace_id, tenant, lock=True) or Tenant()
+            await self._tenants.save(connection, workspace_id, tenant, kept.with_document({**kept.document, **changed}))
 
     async def save_catalog(self, work: Work, connection_id: UUID, catalog: Mapping[str, Any]) -> None:
         async with self._database.transaction() as connection:

@@ -15,7 +15,9 @@ from headrace.services.jobs import Jobs
 from headrace.store import jobs as job_store
 from headrace.store.database import Database
 from headrace.store.files import FileStore
-from headrace.store.tenants import Tenant as Tenant  # dialects name it too, and may not ask the store
+from headrace.store.tenants import MAPPING as MAPPING  # dialects name these three too, and may not ask the store
+from headrace.store.tenants import METADATA as METADATA
+from headrace.store.tenants import Tenant as Tenant
 from headrace.store.tenants import Tenants as TenantStore
 
 _BATCH = 200

@@ -10,10 +10,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from psycopg.types.json import Jsonb
 
 from headrace.store.database import Connection, Database
 from headrace.store.sealing import Sealer
+
+METADATA = "hotglue_metadata"
+MAPPING = "hotglue_mapping"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +34,26 @@ class Tenant:
     metadata: dict[str, Any] | None = None
 
     @property
-    def empty(self) -> bool:
-        return not self.config and self.mapping is None and self.metadata is None
+    def document(self) -> dict[str, Any]:
+        """
+        All of it in one object, as hotglue's `tenant-config.json` has it; empty when nothing is kept.
+        """
+        document = dict(self.config)
+        if self.metadata is not None:
+            document[METADATA] = {"metadata": self.metadata}
+        if self.mapping is not None:
+            document[MAPPING] = {"mapping": self.mapping}
+        return document
+
+    def with_document(self, document: Mapping[str, Any]) -> Tenant:
+        """
+        Take every part from a document; a part of the wrong shape stays as it is.
+        """
+        return Tenant(
+            config={name: value for name, value in document.items() if name not in (METADATA, MAPPING)},
+            mapping=_part(document, MAPPING, "mapping", self.mapping),
+            metadata=_part(document, METADATA, "metadata", self.metadata),
+        )
 
 
 async def metadata_of(database: Database, workspace_id: UUID, tenant: str) -> dict[str, Any] | None:
@@ -150,6 +172,16 @@ class Tenants:
             )
             deleted += [table] if found.rowcount else []
         return deleted
+
+
+def _part(document: Mapping[str, Any], key: str, inner: str, otherwise: dict[str, Any] | None) -> dict[str, Any] | None:
+    found = document.get(key)
+    if found is None:
+        return None
+    part = found.get(inner) if isinstance(found, dict) else None
+    # PostgreSQL's JSON has no NUL.
+    storable = isinstance(part, dict) and b"\\u0000" not in msgspec.json.encode(part)
+    return part if storable else otherwise
 
 
 def _place(workspace_id: UUID, tenant: str) -> str:

@@ -15,10 +15,7 @@ from headrace.core.errors import InvalidError, NotFoundError
 from headrace.dialects.hotglue.bodies import flag_in, object_in, object_of
 from headrace.dialects.hotglue.tenancy import Tenancy
 from headrace.http.reply import json_reply
-from headrace.services.tenants import Tenant
-
-METADATA = "hotglue_metadata"
-MAPPING = "hotglue_mapping"
+from headrace.services.tenants import MAPPING, METADATA
 
 
 class TenantRoutes:
@@ -61,9 +58,9 @@ class TenantRoutes:
         if not guest.sees_secrets:
             guest.actor.require(Scope.SECRETS)
         kept = await self._tenancy.tenants.get(guest.workspace.id, guest.tenant)
-        if kept.empty:
+        if not kept.document:
             raise NotFoundError("There is no config for the tenant.", "Set one with a PUT.")
-        return json_reply(config_of(kept))
+        return json_reply(kept.document)
 
     async def save_config(self, request: Request) -> Response:
         guest = await self._tenancy.doors.enter(request, Scope.SECRETS)
@@ -106,18 +103,6 @@ class TenantRoutes:
     async def replace_signing_key(self, request: Request) -> Response:
         guest = await self._tenancy.doors.enter(request, Scope.SECRETS)
         return json_reply(_pair(*await self._tenancy.tokens.replace_key(guest.workspace.id)))
-
-
-def config_of(kept: Tenant) -> dict[str, Any]:
-    """
-    Give a tenant's config as hotglue's `tenant-config.json` has it.
-    """
-    config = dict(kept.config)
-    if kept.metadata is not None:
-        config[METADATA] = {"metadata": kept.metadata}
-    if kept.mapping is not None:
-        config[MAPPING] = {"mapping": kept.mapping}
-    return config
 
 
 def _inner(body: dict[str, Any], name: str) -> dict[str, Any]:
