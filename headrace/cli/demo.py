@@ -54,10 +54,14 @@ def demo(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Project folder; made if it is not there.")] = Path(
         "demo"
     ),
-    port: Annotated[int | None, typer.Option(help="Port to listen on; else 8450, or a free one.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port to listen on; else 8450, or a free one.")
+    ] = None,
 ) -> None:
     """
-    Make a project, serve it, run its flow and show the answer; on a terminal, go on serving until Ctrl-C.
+    Make a project, serve it, run its flow.
+
+    Shows the answer at the end; on a terminal it goes on serving until Ctrl-C.
     """
     from headrace.cli.failures import INTERRUPTED
     from headrace.cli.run import EXIT_CODES

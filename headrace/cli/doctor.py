@@ -20,7 +20,9 @@ _SIGNS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "fail": ("✗", "red"
 
 def doctor(home: Home = None, project: Project = None, url: Url = None, key: Key = None, as_json: Json = False) -> None:
     """
-    Check this machine, the database, the project and the server; exit code 1 if something is broken.
+    Check machine, database, project and server.
+
+    Works without a server and changes nothing; the exit code is 1 if something is broken.
     """
     from headrace.cli.checks import examine
     from headrace.cli.output import say_json

@@ -44,7 +44,9 @@ def _listed(values: Any) -> str:
 
 def problems(url: Url = None, key: Key = None, home: Home = None, as_json: Json = False) -> None:
     """
-    List the mistakes in the project folder; exit code 1 if there are any.
+    List the mistakes in the project folder.
+
+    The exit code is 1 if there are any.
     """
     from headrace.cli.output import say_json
 

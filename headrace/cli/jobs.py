@@ -95,7 +95,7 @@ def _say_jobs(found: Sequence[Mapping[str, Any]]) -> None:
 
 def job(job_id: JobId, url: Url = None, key: Key = None, home: Home = None, as_json: Json = False) -> None:
     """
-    Show one job: why it ended as it did, its stages, its counts.
+    Show one job: its cause, stages and counts.
     """
     from headrace.cli.output import console, say_json
     from headrace.cli.remote import Remote, find_address
@@ -199,7 +199,9 @@ def _say_line(line: Mapping[str, Any], *, as_json: bool) -> None:
 
 def cancel(job_id: JobId, url: Url = None, key: Key = None, home: Home = None, as_json: Json = False) -> None:
     """
-    End a job: at once if it waits, else within its grace time.
+    End a job.
+
+    At once if it waits, else within its grace time.
     """
     from headrace.cli.output import say_json, to_people
     from headrace.cli.remote import Remote, find_address

@@ -20,7 +20,10 @@ from headrace.core.errors import InvalidError
 if TYPE_CHECKING:
     from headrace.settings import Settings
 
-Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one. Else HEADRACE_PORT, else 8450.")]
+Port = Annotated[
+    int | None,
+    typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one. Else HEADRACE_PORT, else 8450."),
+]
 Host = Annotated[str | None, typer.Option(help="Address to listen on. Else HEADRACE_HOST, else 127.0.0.1.")]
 PROJECT_FILE = "headrace.yml"
 
@@ -30,7 +33,7 @@ def init(
     as_json: Json = False,
 ) -> None:
     """
-    Write a project that runs as it is: a flow, its data and its script.
+    Write a project that runs as it is.
     """
     from headrace.cli.init import write_project
     from headrace.cli.output import say_json, to_people
@@ -61,7 +64,9 @@ def up(
     ] = False,
 ) -> None:
     """
-    Run everything in one process tree on an embedded database, until Ctrl-C.
+    Run everything in one process tree, until Ctrl-C.
+
+    The database is embedded, unless HEADRACE_DATABASE_URL names one.
     """
     settings = read_settings(home=home, project=project, port=port, host=host)
     from headrace.telemetry import configure_logging
@@ -91,7 +96,9 @@ def _say_ready(settings: Settings, url: str, key: str | None) -> None:
 
 def serve(home: Home = None, project: Project = None, port: Port = None, host: Host = None) -> None:
     """
-    Run the API, the schedules and the deliveries, on HEADRACE_DATABASE_URL.
+    Answer requests, on HEADRACE_DATABASE_URL.
+
+    This role also keeps definitions in force, admits jobs and sends deliveries.
     """
     _run_role("serve", home=home, project=project, port=port, host=host)
 

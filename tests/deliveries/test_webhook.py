@@ -6,12 +6,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 from webhook_receiver import Behaviour, Receiver, answering, endless, receiving, silent, trickling
@@ -261,3 +266,38 @@ def test_the_table_spans_about_three_days() -> None:
     An endpoint that is down over a weekend gets everything on Monday.
     """
     assert timedelta(days=3) <= timedelta(seconds=sum(PAUSES_SECONDS)) <= timedelta(days=3.5)
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
+    """
+    A secret channel to anybody is none.
+    """
+    async with receiving(tls=self_signed(tmp_path)) as receiver, sending() as sender:
+        answer = await sender.send(owed(receiver.url), secrets="")
+
+    assert receiver.received == []
+    assert answer == Answer(error="The receiver's certificate is not valid.")
+
+
+def self_signed(folder: Path) -> ssl.SSLContext:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file = folder / "receiver.pem"
+    file.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return context

@@ -5,6 +5,7 @@ A receiver of webhooks on loopback that misbehaves on request.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -66,16 +67,16 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiving(behave: Behaviour | None = None) -> AsyncIterator[Receiver]:
+async def receiving(behave: Behaviour | None = None, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
     receiver = Receiver(behave=behave)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", receiver.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     host, port = runner.addresses[0][:2]
-    receiver.url = f"http://{host}:{port}"
+    receiver.url = f"{'https' if tls else 'http'}://{host}:{port}"
     try:
         yield receiver
     finally:
