@@ -11,6 +11,7 @@ import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -36,42 +37,49 @@ class LogEntry:
     text: str
 
 
+JOB: Final = -1
+"""In the place of an item's ordinal: the log of the job itself. Items have logs of their own, with line numbers of their own."""
+
+
 class Logs:
     """
-    Appends and reads the logs of jobs.
+    Appends and reads the logs of jobs, and of the items of jobs.
     """
 
     def __init__(self, database: Database, files: FileStore) -> None:
         self._database = database
         self._files = files
 
-    async def last_line(self, job_id: UUID) -> tuple[int, int]:
+    async def last_line(self, job_id: UUID, *, step: int = JOB) -> tuple[int, int]:
         """
         Give the number of the last chunk and of the last line; both 0 for an empty log.
         """
         row = await self._database.one(
             """
-            select seq, first_line + line_count - 1 as line from log_chunk where job_id = %(id)s order by seq desc limit 1
+            select seq, first_line + line_count - 1 as line from log_chunk
+            where job_id = %(id)s and step = %(step)s order by seq desc limit 1
             """,
-            {"id": job_id},
+            {"id": job_id, "step": step},
         )
         return (row["seq"], row["line"]) if row else (0, 0)
 
-    async def append(self, job_id: UUID, seq: int, entries: Sequence[LogEntry]) -> None:
+    async def append(self, job_id: UUID, seq: int, entries: Sequence[LogEntry], *, step: int = JOB) -> None:
         """
         Keep *entries* as chunk *seq*; a chunk that another attempt wrote before is left as it is.
         """
         data = await asyncio.to_thread(_pack, entries)
-        path = f"logs/{job_id}/{seq:06d}.jsonl.gz"
+        folder = f"logs/{job_id}" if step == JOB else f"logs/{job_id}/items/{step}"
+        path = f"{folder}/{seq:06d}.jsonl.gz"
         await self._files.put(path, data)
         await self._database.run(
             """
-            insert into log_chunk (job_id, seq, first_line, line_count, bytes, path, first_at, last_at)
-            values (%(job_id)s, %(seq)s, %(first_line)s, %(line_count)s, %(bytes)s, %(path)s, %(first_at)s, %(last_at)s)
+            insert into log_chunk (job_id, step, seq, first_line, line_count, bytes, path, first_at, last_at)
+            values (%(job_id)s, %(step)s, %(seq)s, %(first_line)s, %(line_count)s, %(bytes)s, %(path)s, %(first_at)s, %(last_at)s)
             on conflict do nothing
             """,
             {
                 "job_id": job_id,
+                "step": step,
                 "seq": seq,
                 "first_line": entries[0].number,
                 "line_count": len(entries),
@@ -82,16 +90,16 @@ class Logs:
             },
         )
 
-    async def read(self, job_id: UUID, *, after: int = 0, limit: int = 1000) -> list[LogEntry]:
+    async def read(self, job_id: UUID, *, after: int = 0, limit: int = 1000, step: int = JOB) -> list[LogEntry]:
         """
         Read the lines with numbers above *after*, at most *limit*.
         """
         chunks = await self._database.all(
             """
-            select path from log_chunk where job_id = %(id)s and first_line + line_count - 1 > %(after)s
+            select path from log_chunk where job_id = %(id)s and step = %(step)s and first_line + line_count - 1 > %(after)s
             order by seq limit 64
             """,
-            {"id": job_id, "after": after},
+            {"id": job_id, "step": step, "after": after},
         )
         found: list[LogEntry] = []
         for chunk in chunks:

@@ -1,0 +1,174 @@
+"""
+One try of one item: a folder, a log and a stage of its own, and the runner that is called on them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from headrace.core.errors import DefinitionError, EnvironmentBuildError, HeadraceError, RetriableError
+from headrace.core.fan_out import ItemEnd
+from headrace.core.outcome import Blame, Cause, Failed, Succeeded
+from headrace.runners.item_call import ItemCall, RunItem
+from headrace.runners.job_root import JobRoot
+from headrace.runners.logs import JobLog, LogLimits, LogLine
+from headrace.runners.process import Limits as ProcessLimits
+from headrace.runners.process import ShimPool
+from headrace.runners.redaction import Redactor, secrets_of
+from headrace.runners.stage import Stage
+from headrace.services.item_attempts import ItemWork
+from headrace.store.files import FileStore
+from headrace.store.jobs import folder_of
+from headrace.store.logs import LogEntry, Logs
+
+RESULT_BYTES = 2 * 2**20
+"""Largest result of an item, as UTF-8 JSON: what Intuned documents (2026)."""
+
+_LATEST_SECONDS = 24 * 3600.0  # a function may extend its time; not for ever
+
+
+class ItemExecutor:
+    """
+    Args:
+        run_item: runs the item's function; see `headrace.runners.item_call`.
+        project: folder of the project folder, for plans that run an automation where it is.
+        clock: gives aware UTC datetimes.
+    """
+
+    def __init__(
+        self,
+        pool: ShimPool,
+        files: FileStore,
+        logs: Logs,
+        run_item: RunItem,
+        *,
+        project: Path | None,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._pool = pool
+        self._files = files
+        self._logs = logs
+        self._run_item = run_item
+        self._project = project
+        self._clock = clock
+
+    async def __call__(self, work: ItemWork) -> ItemEnd:
+        """
+        Run one try; when this returns or raises, no child is left.
+        """
+        prefix = f"{folder_of(work.job.id, work.job.created_at)}/items/{work.item.ordinal:06d}"
+        root = JobRoot(await self._files.obtain(prefix))
+        await asyncio.to_thread(root.prepare)
+        try:
+            async with self._log(work) as book, self._stage(work, root, book) as stage:
+                end = _checked(await self._run_item(stage, await self._call(work)), work)
+                usage = {"memory_peak_bytes": stage.children.usage.peak_memory_bytes}
+        except (EnvironmentBuildError, DefinitionError) as error:
+            return _not_started(work, error, Blame.DEVELOPER)
+        except RetriableError:
+            raise
+        except HeadraceError as error:
+            return _not_started(work, error, Blame.OPERATOR)
+        await self._files.publish(prefix)
+        if isinstance(end.outcome, (Succeeded, Failed)):
+            return replace(end, outcome=replace(end.outcome, output={**end.outcome.output, "usage": usage}))
+        return end
+
+    async def _call(self, work: ItemWork) -> ItemCall:
+        item, plan = work.item, work.fan_out
+        return ItemCall(
+            folder=await self._folder(work),
+            name=item.name,
+            parameters=item.input,
+            timeout_seconds=item.timeout_seconds,
+            attempt=work.claim.token,
+            workspace_id=work.job.workspace_id,
+            project=plan.item.project,
+            job_id=work.job.id,
+            item_id=item.id,
+            grows=plan.grows,
+            proxy=work.sealed.get(plan.item.proxy) if plan.item.proxy else None,
+            options=plan.item.options,
+        )
+
+    async def _folder(self, work: ItemWork) -> Path:
+        """
+        Give the project's folder, fetched from the store when this machine has not had it yet.
+        """
+        automation = work.fan_out.item
+        if automation.source is not None:
+            return await self._files.obtain(f"automations/{automation.source}/files")
+        if self._project is None:
+            raise DefinitionError("This server has no project folder.", "Set HEADRACE_PROJECT.")
+        return self._project / "automations" / automation.project
+
+    @asynccontextmanager
+    async def _stage(self, work: ItemWork, root: JobRoot, book: JobLog) -> AsyncIterator[Stage]:
+        limits = work.fan_out.item.limits
+        # The runner ends a try that is over its own time, and says so; these limits are for what outlives even that.
+        bounds = ProcessLimits(
+            memory_bytes=limits.memory_bytes,
+            processes=limits.processes,
+            wall_seconds=limits.wall_seconds or _LATEST_SECONDS,
+            no_progress_seconds=None,
+            grace_seconds=limits.grace_seconds,
+        )
+        async with self._pool.lease(bounds, stage=work.item.name) as children:
+            yield Stage(
+                name=work.item.name,
+                root=root,
+                children=children,
+                book=book,
+                variables=work.plan.variables,
+                progress=lambda _output: None,
+            )
+
+    @asynccontextmanager
+    async def _log(self, work: ItemWork) -> AsyncIterator[JobLog]:
+        job_id, ordinal = work.job.id, work.item.ordinal
+        seq, line = await self._logs.last_line(job_id, step=ordinal)
+
+        async def keep(lines: list[LogLine]) -> None:
+            nonlocal seq
+            entries = [LogEntry(line + each.number, each.at, each.stage, each.stream, each.text) for each in lines]
+            await self._logs.append(job_id, seq + 1, entries, step=ordinal)
+            seq += 1
+
+        known: set[str] = set()
+        for value in (*work.sealed.values(), work.plan.variables):
+            known |= secrets_of(value)
+        limits = LogLimits(job_bytes=work.fan_out.item.limits.log_bytes)
+        async with JobLog(keep, Redactor(known), limits=limits, clock=self._clock) as book:
+            yield book
+
+
+def _checked(end: ItemEnd, work: ItemWork) -> ItemEnd:
+    """
+    Refuse a result that is too large, or no JSON.
+    """
+    if end.result is None or not isinstance(end.outcome, Succeeded):
+        return end
+    size = len(end.result)
+    if size > RESULT_BYTES:
+        sentence = f"The result has {size} bytes of JSON; {RESULT_BYTES} are allowed."
+        evidence = {"code": "result-too-large", "size_bytes": size, "limit_bytes": RESULT_BYTES}
+        return ItemEnd(outcome=Failed(Cause(work.item.name, sentence, evidence=evidence), fatal=True))
+    try:
+        msgspec.json.decode(end.result, type=msgspec.Raw)
+    except (ValueError, RecursionError):
+        evidence = {"code": "no-output"}
+        return ItemEnd(outcome=Failed(Cause(work.item.name, "The result is not JSON.", evidence=evidence), fatal=True))
+    return end
+
+
+def _not_started(work: ItemWork, error: HeadraceError, who: Blame) -> ItemEnd:
+    evidence = {**error.facts, "code": "internal" if who is Blame.OPERATOR else "invalid"}
+    cause = Cause(work.item.name, error.reason, who=who, instruction=error.instruction, evidence=evidence)
+    return ItemEnd(outcome=Failed(cause, fatal=True))
