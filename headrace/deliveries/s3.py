@@ -12,13 +12,17 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import obstore
-from obstore.store import S3Config, S3Store
+from obstore.store import S3Store
 
 from headrace.deliveries.addresses import why_refused
 from headrace.deliveries.webhook import Answer
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config  # stands in the stubs alone
 
 _REMEMBERED_STORES = 64
 _ENDPOINT_REFUSED = "The bucket's endpoint leads to {kind}, which deliveries may not go to."
