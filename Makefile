@@ -1,35 +1,44 @@
-.PHONY: setup check format test demo bench chaos lock clean
+.PHONY: setup tools check format test demo bench chaos lock clean
 VENV := .venv
 PY := $(VENV)/bin/python
-STAMP := $(VENV)/.ready
+UV := $(VENV)/bin/uv
+READY := $(VENV)/.ready
+TOOLS := $(VENV)/.tools
 
-setup: $(STAMP)
+setup: $(READY)
+tools: $(TOOLS)
 
 # No ensurepip and no system-wide pip install: a Debian python3 lacks the first and refuses the second.
-$(STAMP): pyproject.toml requirements/dev.txt requirements/bootstrap.txt
+# Bytecode is compiled here, once: where PYTHONDONTWRITEBYTECODE is set, every start would do it again.
+$(READY): pyproject.toml requirements/run.txt requirements/bootstrap.txt
 	test -x $(PY) || python3 -m venv --without-pip $(VENV)
 	python3 -m pip --python $(PY) install --quiet --require-hashes -r requirements/bootstrap.txt
-	$(VENV)/bin/uv pip sync --quiet --python $(PY) --require-hashes --compile-bytecode requirements/dev.txt
-	$(VENV)/bin/uv pip install --quiet --python $(PY) --no-deps --editable .
+	$(UV) pip sync --quiet --python $(PY) --require-hashes --compile-bytecode requirements/run.txt
+	$(UV) pip install --quiet --python $(PY) --no-deps --editable .
 	touch $@
 
-check: setup
+# What only the development of Headrace needs: the demo does without.
+$(TOOLS): $(READY) requirements/dev.txt
+	$(UV) pip install --quiet --python $(PY) --require-hashes --requirement requirements/dev.txt
+	touch $@
+
+check: tools
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-format: setup
+format: tools
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
-test: setup
+test: tools
 	$(VENV)/bin/pytest -m "not chaos"
 
-chaos: setup
+chaos: tools
 	$(VENV)/bin/pytest -m chaos --timeout 1800
 
-bench: setup
+bench: tools
 	$(PY) -m bench
 
 demo: setup
