@@ -14,9 +14,10 @@ import os
 import signal
 import sys
 
+import structlog
 import uvloop
 
-from headrace.core.errors import InvalidError
+from headrace.core.errors import HeadraceError, InvalidError
 from headrace.engine.lasting import lasting
 from headrace.settings import Settings, load_settings
 from headrace.store.database import migrate
@@ -63,5 +64,16 @@ def _watch_supervisor(loop: asyncio.AbstractEventLoop) -> None:
         loop.add_reader(int(descriptor), lambda: os._exit(0))
 
 
+def main(arguments: list[str]) -> int:
+    """
+    Run the role that the supervisor names; what stops it is one line of the log, not a trace.
+    """
+    try:
+        return run_role(load_settings(), arguments[0])
+    except HeadraceError as error:
+        structlog.get_logger(__name__).error(error.reason, instruction=error.instruction, **error.facts)
+        return 1
+
+
 if __name__ == "__main__":
-    sys.exit(run_role(load_settings(), sys.argv[1]))
+    sys.exit(main(sys.argv[1:]))

@@ -23,7 +23,7 @@ from pathlib import Path
 import structlog
 from pydantic import SecretStr
 
-from headrace.core.errors import EmbeddedDatabaseError, InvalidError
+from headrace.core.errors import EmbeddedDatabaseError, FatalError, InvalidError
 from headrace.settings import Settings
 from headrace.store.embedded import EmbeddedPostgres
 
@@ -34,6 +34,7 @@ LISTEN_FD = "HEADRACE_LISTEN_FD"
 _RESTART_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 _HEALTHY_SECONDS = 30.0
 _LOOK_SECONDS = 0.05
+_HOPELESS_FAILURES = 4  # of a role, before the server was ever ready
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -44,6 +45,7 @@ async def run_up(settings: Settings, *, on_ready: Callable[[str, str | None], No
     Raises:
         InvalidError: the address cannot be listened on.
         EmbeddedDatabaseError: the database could not be started.
+        FatalError: the server's processes end again and again before they were ever ready.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -62,19 +64,39 @@ async def run_up(settings: Settings, *, on_ready: Callable[[str, str | None], No
         if postgres:
             duties.append(asyncio.create_task(_keep_database(postgres)))
         address = (_shown(settings.host).strip("[]"), listener.getsockname()[1])
-        duties.append(asyncio.create_task(_tell_ready(home, address, url, lambda: on_ready(url, key if made else None))))
-        await stop.wait()
+
+        def ready() -> None:
+            tree.was_ready.set()
+            on_ready(url, key if made else None)
+
+        duties.append(asyncio.create_task(_tell_ready(home, address, url, ready)))
+        await _until(stop, tree)
         log.info("stopping")
         for duty in duties:
             duty.cancel()
         await asyncio.gather(*duties, return_exceptions=True)
         await tree.end()
+        if tree.hopeless.is_set():
+            raise FatalError(
+                "The server does not start.",
+                "Its log says why, just above; `headrace doctor` looks for the usual reasons.",
+            )
     finally:
         (home / "server.json").unlink(missing_ok=True)
         listener.close()
         if postgres:
             await postgres.stop()
     return 0
+
+
+async def _until(stop: asyncio.Event, tree: Tree) -> None:
+    """
+    Wait until somebody asks for the end, or there is no hope.
+    """
+    waits = [asyncio.create_task(event.wait()) for event in (stop, tree.hopeless)]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
 
 
 class Tree:
@@ -88,6 +110,8 @@ class Tree:
         self._listener = listener
         self._lifeline, self._our_end = os.pipe()
         self._running: dict[str, Process] = {}
+        self.was_ready = asyncio.Event()
+        self.hopeless = asyncio.Event()
 
     async def keep(self, role: str) -> None:
         """
@@ -103,6 +127,8 @@ class Tree:
                 failures = 0
             pause = _RESTART_SECONDS[min(failures, len(_RESTART_SECONDS) - 1)]
             failures += 1
+            if failures >= _HOPELESS_FAILURES and not self.was_ready.is_set():
+                self.hopeless.set()
             log.error("process ended, starting it again", role=role, code=code, pause_seconds=pause)
             await asyncio.sleep(pause)
 
