@@ -15,7 +15,10 @@ with (output / "data.singer").open("w") as file:
     for path in sorted(Path("sync-output").glob("*.csv")):
         stream = path.stem.rsplit("-", 1)[0]
         rows = list(csv.DictReader(path.open()))
-        schema = {"type": "object", "properties": {name: {"type": ["null", "string"]} for name in [*rows[0], "greeting"]}}
+        schema = {
+            "type": "object",
+            "properties": {name: {"type": ["null", "string"]} for name in [*rows[0], "greeting"]},
+        }
         file.write(json.dumps({"type": "SCHEMA", "stream": stream, "schema": schema, "key_properties": ["id"]}) + "\n")
         for row in rows:
             record = {**row, "greeting": os.environ.get("GREETING")}
