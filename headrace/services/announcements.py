@@ -73,12 +73,6 @@ class Announcements:
         """
         return bool((await self._workspace(connection, workspace_id)).definition.get("webhooks"))
 
-    async def has_listeners(self, connection: Connection, workspace_id: UUID) -> bool:
-        """
-        Tell whether a workspace has any webhook, so that whoever has nothing to tell can do without a transaction.
-        """
-        return bool((await self._workspace(connection, workspace_id)).definition.get("webhooks"))
-
     async def announce(self, connection: Connection, job_id: UUID, workspace_id: UUID, event_id: int) -> None:
         """
         Owe every subscribed webhook the job as it stands now, in the caller's transaction.

@@ -35,7 +35,7 @@ class Sealer:
     """
 
     def __init__(self, keys: Sequence[bytes]) -> None:
-        if not keys or any(len(key) != 32 for key in keys):  # noqa: PLR2004 - AES-256
+        if not keys or any(len(key) != 32 for key in keys):
             raise SecretError(
                 "A secret key must be 32 bytes, base64-encoded.",
                 "Make one with `headrace keys new-secret` or remove the setting to let the server make its own.",
