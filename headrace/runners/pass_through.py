@@ -96,7 +96,7 @@ def _is_nested(known: dict[str, Any], name: str) -> bool:
     return bool({"object", "array"} & set([types] if isinstance(types, str) else types))
 
 
-def _json_type(field: "pa.Field[Any]") -> dict[str, Any]:
+def _json_type(field: pa.Field[Any]) -> dict[str, Any]:
     kind = field.type
     if pa.types.is_boolean(kind):
         return {"type": ["null", "boolean"]}
