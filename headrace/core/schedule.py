@@ -7,6 +7,7 @@ has six fields):
     cron(m h dom mon dow)        UNIX, five fields; also bare. Day of week 0 to 7, both ends are Sunday
     cron(m h dom mon dow year)   six fields, `?` for any day. Day of week 1 to 7, 1 is Sunday
     rate(N minutes|hours|days)   counted from when the schedule was set
+    spring(s m h dom mon dow)    six fields as Spring has them, from the second on; see `core.spring_cron`
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Final, Literal
 
 from cronsim import CronSim, CronSimError
 
+from headrace.core import spring_cron
 from headrace.core.errors import InvalidError
 
 Misfire = Literal["skip", "latest", "all"]
@@ -31,7 +33,7 @@ _COUNT_AT_MOST = 1000
 _LAST_YEAR = 2199
 _MINUTE = timedelta(minutes=1)
 _UNITS: Final = {"minute": 60, "hour": 3600, "day": 86400}
-_WRAPPED = re.compile(r"(cron|rate)\s*\((.*)\)", re.IGNORECASE | re.DOTALL)
+_WRAPPED = re.compile(r"(cron|rate|spring)\s*\((.*)\)", re.IGNORECASE | re.DOTALL)
 _RATE = re.compile(r"(\d{1,6})\s+(minute|hour|day)s?", re.IGNORECASE | re.ASCII)
 _YEAR_TERM = re.compile(r"(\*|\d{4})(?:-(\d{4}))?(?:/(\d{1,3}))?", re.ASCII)
 _FORMS: Final = (
@@ -58,7 +60,14 @@ class Every:
     period: timedelta
 
 
-Recurrence = Cron | Every
+@dataclass(frozen=True, slots=True)
+class Spring:
+    """Six fields from the second on, a day meeting both day fields."""
+
+    fields: str
+
+
+Recurrence = Cron | Every | Spring
 
 
 def parse(expression: str) -> Recurrence:
@@ -75,6 +84,9 @@ def parse(expression: str) -> Recurrence:
         wrapped = _WRAPPED.fullmatch(text)
         if wrapped and wrapped[1].lower() == "rate":
             return _rate(wrapped[2].strip())
+        if wrapped and wrapped[1].lower() == "spring":
+            spring_cron.check(wrapped[2].strip())
+            return Spring(wrapped[2].strip())
         return _cron((wrapped[2] if wrapped else text).split())
     except (ValueError, CronSimError):
         shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
@@ -88,6 +100,8 @@ def next_after(recurrence: Recurrence, after: datetime, *, anchor: datetime) -> 
     if isinstance(recurrence, Every):
         passed = max(0, (after - anchor) // recurrence.period)
         return anchor + (passed + 1) * recurrence.period
+    if isinstance(recurrence, Spring):
+        return spring_cron.next_after(recurrence.fields, after)
     at = after.astimezone(UTC)
     while True:
         found = next(CronSim(recurrence.fields, at), None)
@@ -105,6 +119,8 @@ def last_until(recurrence: Recurrence, until: datetime, *, since: datetime, anch
     """
     if isinstance(recurrence, Every):
         return max(since, anchor + (until - anchor) // recurrence.period * recurrence.period)
+    if isinstance(recurrence, Spring):
+        return spring_cron.last_until(recurrence.fields, until, since=since)
     before = until.astimezone(UTC).replace(second=0, microsecond=0) + _MINUTE
     for found in CronSim(recurrence.fields, before, reverse=True):
         if found <= since:

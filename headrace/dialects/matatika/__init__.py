@@ -1,0 +1,1 @@
+"""The Matatika wire."""

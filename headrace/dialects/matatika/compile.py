@@ -1,0 +1,299 @@
+"""
+From a pipeline to a plan: one command, chosen by the table below, with every setting in its environment.
+
+    the pipeline has          its command
+    a script                  Bash runs it; install and execution are its own business
+    actions                   meltano run ACTION...
+    an extractor, a loader    meltano run EXTRACTOR LOADER
+    nothing of these          none; the job says so and completes
+
+Both `meltano run` have the suffix of the pipeline's id on their state ids, so that two pipelines over one pair of plugins go on from where
+each of them was. Source: "Pipelines" of Meltano's own documentation, and the server's published command template.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from headrace.core.job import NewJob
+from headrace.core.meltano import Plugin, variable
+from headrace.core.pipelines import Component, Pipeline
+from headrace.core.plan import Command, Limits, OnTaken, Plan
+from headrace.services.pipelines import Surroundings
+
+DIALECT: Final = "matatika"
+TENANT: Final = "default"
+MELTANO: Final = ("meltano>=4.4,<5",)
+INSTALL_LIMITS_SECONDS: Final = 1800.0
+
+JobType = Literal["PIPELINE_RUN", "PIPELINE_CONFIG", "PIPELINE_VERIFY", "WORKSPACE_INIT", "WORKSPACE_DEPLOY"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """
+    What surrounds one job.
+
+    Attributes:
+        limits: of the server, for what the pipeline does not say.
+        api_url: where child processes reach this API.
+        triggered_by: the pipeline that ended, `deploy` or `schedule`; empty for a person.
+        profile: who asks, as callers see them; None for the server itself.
+    """
+
+    id: UUID
+    type: JobType
+    limits: Limits
+    api_url: str
+    triggered_by: str = ""
+    trigger: str = "api"
+    started_by: str = ""
+    profile: Mapping[str, Any] | None = None
+    idempotency_key: str | None = None
+
+
+def compile_pipeline(around: Surroundings, pipeline: Pipeline, asked: Asked) -> tuple[NewJob, Plan]:
+    """
+    Make a job of a pipeline: its run, or the jobs that configure and verify it.
+    """
+    step = _step(around, pipeline, asked)
+    environment, secrets = settings_of(around, pipeline)
+    new = NewJob(
+        id=asked.id,
+        workspace_id=around.workspace.id,
+        workspace=around.workspace.name,
+        tenant=TENANT,
+        dialect=DIALECT,
+        definition=str(pipeline.id),
+        public_id=str(asked.id)[:8],
+        root=f"{around.workspace.id}/jobs/{asked.id}",
+        name=pipeline.name,
+        trigger=asked.trigger,
+        started_by=asked.started_by,
+        details=_details(around, asked, step, pipeline),
+        sealed={"environment": {**around.snapshot.variables, **environment}, "secrets": secrets},
+        idempotency_key=asked.idempotency_key,
+    )
+    runs = asked.type == "PIPELINE_RUN"
+    plan = Plan(
+        steps=(step,),
+        key=f"{DIALECT}:{pipeline.id}",
+        on_taken=OnTaken.REJECT,
+        max_attempts=1 + pipeline.max_retries if runs else 1,
+        environment="environment",
+        variables=_variables(around, pipeline, asked),
+        snapshots=False,
+    )
+    return new, plan
+
+
+def compile_workspace(around: Surroundings, asked: Asked) -> tuple[NewJob, Plan]:
+    """
+    Make a job of a workspace: it makes the project's Meltano ready.
+    """
+    step = Command(
+        name="deploy" if asked.type == "WORKSPACE_DEPLOY" else "init",
+        project=around.snapshot.digest,
+        meltano=meltano_of(around) if around.snapshot.digest else (),
+        limits=_limits(asked, INSTALL_LIMITS_SECONDS),
+    )
+    new = NewJob(
+        id=asked.id,
+        workspace_id=around.workspace.id,
+        workspace=around.workspace.name,
+        tenant=TENANT,
+        dialect=DIALECT,
+        definition=f"workspace:{around.workspace.id}",
+        public_id=str(asked.id)[:8],
+        root=f"{around.workspace.id}/jobs/{asked.id}",
+        name=around.workspace.name,
+        trigger=asked.trigger,
+        started_by=asked.started_by,
+        details=_details(around, asked, step, None),
+        idempotency_key=asked.idempotency_key,
+    )
+    key = f"{DIALECT}:workspace:{around.workspace.id}"
+    return new, Plan(steps=(step,), key=key, on_taken=OnTaken.REJECT, snapshots=False)
+
+
+def meltano_of(around: Surroundings) -> tuple[str, ...]:
+    """
+    Give the requirement lines of a workspace's Meltano: its setting `meltano_install`, or ours.
+    """
+    lines = around.workspace.definition.get("settings", {}).get("meltano_install")
+    if isinstance(lines, str):
+        return (lines,)
+    return tuple(str(line) for line in lines) if isinstance(lines, list) and lines else MELTANO
+
+
+def settings_of(around: Surroundings, pipeline: Pipeline) -> tuple[dict[str, str], dict[str, str]]:
+    """
+    Give a pipeline's settings as Meltano's variables, and of them those whose plugin says that they are sensitive.
+
+    The pipeline's own properties win over its components'.
+    """
+    variables: dict[str, str] = {}
+    sensitive: dict[str, str] = {}
+    for component in _components(around, pipeline):
+        known = {setting.name for setting in around.settings_of(component) if setting.sensitive}
+        given = dict(component.properties)
+        prefix = f"{component.name}."
+        given |= {key[len(prefix) :]: value for key, value in pipeline.properties.items() if key.startswith(prefix)}
+        for name, value in given.items():
+            variables[variable(component.name, name)] = value
+            if name in known:
+                sensitive[variable(component.name, name)] = value
+    return variables, sensitive
+
+
+def pair_of(around: Surroundings, pipeline: Pipeline) -> tuple[Component, Component] | None:
+    """
+    Give the first extractor and the first loader of a pipeline; None when it lacks one.
+    """
+    found = _components(around, pipeline)
+    extractor = next((each for each in found if each.type == "extractors"), None)
+    loader = next((each for each in found if each.type == "loaders"), None)
+    return (extractor, loader) if extractor and loader else None
+
+
+def _step(around: Surroundings, pipeline: Pipeline, asked: Asked) -> Command:
+    words = list(pipeline.actions)
+    pair = pair_of(around, pipeline)
+    if not words and pair:
+        words = [pair[0].name, pair[1].name]
+    has_project = around.snapshot.digest is not None
+    name, argv, script, wall_seconds = "run", list[str](), "", float(pipeline.wall_seconds)
+    match asked.type:
+        case "PIPELINE_RUN" if pipeline.script:
+            script = pipeline.script
+        case "PIPELINE_RUN" if words:
+            argv = ["meltano", "run", "--no-install", "--force", "--run-id", str(asked.id)]
+            argv += ["--state-id-suffix", str(pipeline.id), *words]
+        case "PIPELINE_RUN":
+            pass
+        case "PIPELINE_VERIFY":
+            name, wall_seconds = "verify", INSTALL_LIMITS_SECONDS
+            if pair:
+                argv = ["meltano", "config", "test", pair[0].name]
+        case _:
+            name, wall_seconds = "config", INSTALL_LIMITS_SECONDS
+    needs_meltano = (has_project if pipeline.script else bool(words)) or bool(argv)
+    return Command(
+        name=name,
+        limits=_limits(asked, wall_seconds),
+        project=around.snapshot.digest,
+        script=script,
+        argv=tuple(argv),
+        meltano=meltano_of(around) if needs_meltano else (),
+        plugins=_added_plugins(around, pipeline),
+        words=() if pipeline.script else tuple(words),
+        state_scope=str(pipeline.id),
+    )
+
+
+def _components(around: Surroundings, pipeline: Pipeline) -> list[Component]:
+    names = dict.fromkeys([*pipeline.data_components, *(word.partition(":")[0] for word in pipeline.actions)])
+    return [around.components[name] for name in names if name in around.components]
+
+
+def _added_plugins(around: Surroundings, pipeline: Pipeline) -> dict[str, list[dict[str, Any]]]:
+    """
+    Define what the project's own files do not: plugins that came over the API, and components under names of their own.
+    """
+    added: dict[str, dict[str, dict[str, Any]]] = {}
+    for component in _components(around, pipeline):
+        base = around.plugins.get(component.plugin_name)
+        bodies = added.setdefault(component.type, {})
+        if base is not None and base.name not in around.project.plugins:
+            bodies[base.name] = _definition(base)
+        settings = _undeclared(around, pipeline, component)
+        if component.name != component.plugin_name:
+            bodies[component.name] = {"name": component.name, "inherit_from": component.plugin_name, **settings}
+        elif settings:
+            own = bodies.get(component.name) or dict(around.project.plugins[component.name].body)
+            declared = [*own.get("settings", ()), *settings["settings"]]
+            bodies[component.name] = {**own, "settings": declared}
+    return {plural: list(bodies.values()) for plural, bodies in added.items() if bodies}
+
+
+def _undeclared(around: Surroundings, pipeline: Pipeline, component: Component) -> dict[str, Any]:
+    """
+    Declare the settings that only properties name, or Meltano would not look at their variables.
+    """
+    prefix = f"{component.name}."
+    names = [*component.properties, *(key[len(prefix) :] for key in pipeline.properties if key.startswith(prefix))]
+    declared = {setting.name for setting in around.settings_of(component)}
+    new = [name for name in dict.fromkeys(names) if name not in declared and not name.startswith("_")]
+    return {"settings": [{"name": name} for name in new]} if new else {}
+
+
+def _definition(plugin: Plugin) -> dict[str, Any]:
+    names = (
+        "name", "namespace", "variant", "label", "pip_url", "executable", "capabilities", "settings", "commands",
+        "select", "metadata", "config", "inherit_from", "settings_group_validation",
+    )  # fmt: skip
+    return {**{name: plugin.body[name] for name in names if name in plugin.body}, "namespace": plugin.namespace}
+
+
+def _variables(around: Surroundings, pipeline: Pipeline, asked: Asked) -> dict[str, str]:
+    pair = pair_of(around, pipeline)
+    loader = around.plugins.get(pair[1].plugin_name) if pair else None
+    environment = (
+        around.workspace.definition.get("settings", {}).get("default_environment")
+        or around.project.default_environment
+        or "dev"
+    )
+    return {
+        **around.workspace.definition.get("environment", {}),
+        **({"EXTRACTOR": pair[0].name, "LOADER": pair[1].name} if pair else {}),
+        **({"DBT_TARGET": loader.namespace.removeprefix("target_")} if loader else {}),
+        "MELTANO_ENVIRONMENT": str(environment),
+        "MELTANO_JOB_TRIGGER": asked.trigger,
+        "PIPELINE_ID": str(pipeline.id),
+        "PIPELINE_NAME": pipeline.name,
+        "JOB_ID": str(asked.id),
+        "WORKSPACE_ID": str(around.workspace.id),
+        "ENDPOINT_URL": asked.api_url,
+    }
+
+
+def _details(around: Surroundings, asked: Asked, step: Command, pipeline: Pipeline | None) -> dict[str, Any]:
+    arguments = ["bash", "script.sh"] if step.script else list(step.argv)
+    return {
+        "type": asked.type,
+        "arguments": arguments,
+        "maxRetries": pipeline.max_retries if pipeline and asked.type == "PIPELINE_RUN" else 0,
+        **({"triggeredBy": asked.triggered_by} if asked.triggered_by else {}),
+        **({"commitId": around.snapshot.commit} if around.snapshot.commit else {}),
+        **({"profile": dict(asked.profile)} if asked.profile else {}),
+        **({"pipeline": _shown(pipeline)} if pipeline else {}),
+    }
+
+
+def _shown(pipeline: Pipeline) -> dict[str, Any]:
+    """
+    Show a pipeline as it stands inside a job, without its properties, which may be secrets.
+    """
+    return {
+        "id": str(pipeline.id),
+        "label": pipeline.label,
+        "name": pipeline.name,
+        "schedule": pipeline.schedule or None,
+        "timeout": pipeline.timeout_seconds,
+        "maxRetries": pipeline.max_retries,
+        "dataComponents": list(pipeline.data_components),
+        "actions": list(pipeline.actions),
+        "triggeredBy": list(pipeline.triggered_by),
+    }
+
+
+def _limits(asked: Asked, wall_seconds: float) -> Limits:
+    return Limits(
+        wall_seconds=wall_seconds,
+        memory_bytes=asked.limits.memory_bytes,
+        log_bytes=asked.limits.log_bytes,
+        grace_seconds=asked.limits.grace_seconds,
+    )

@@ -1,0 +1,72 @@
+"""
+The Matatika wire over the services, and the duties that go with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import uuid4
+
+from headrace.dialects.matatika.compile import DIALECT
+from headrace.dialects.matatika.desk import Desk
+from headrace.dialects.matatika.doors import Doors
+from headrace.dialects.matatika.run import RunPipelines
+from headrace.dialects.matatika.scheduled import SubmitScheduledRun
+from headrace.parts import Parts, limits_of, new_id, now
+from headrace.services.meltano_projects import MeltanoProjects
+from headrace.services.pipeline_jobs import PipelineJobs
+from headrace.services.pipelines import Components, Pipelines
+from headrace.services.schedules import Schedules
+from headrace.store.resources import Resources
+from headrace.store.schedules import Schedules as ScheduleStore
+
+
+@dataclass(frozen=True, slots=True)
+class Matatika:
+    """
+    What the wire asks, and what turns a schedule's instants into its jobs.
+    """
+
+    desk: Desk
+    submit_scheduled: SubmitScheduledRun
+
+
+def matatika_of(p: Parts) -> Matatika:
+    """
+    Make what Matatika's paths ask. Ids are of version 4 here: its Jobs page promises them.
+    """
+    settings = p.settings
+    resources = Resources(p.database, p.sealer)
+    projects = MeltanoProjects(
+        p.files,
+        folder=settings.project.absolute() if settings.project else None,
+        first=lambda: next((each.name for each in p.flows.project.workspaces), ""),
+    )
+    pipelines = Pipelines(resources, projects, new_id=uuid4)
+    jobs = PipelineJobs(p.database, p.files, p.jobs, dialect=DIALECT)
+    runs = RunPipelines(
+        pipelines, jobs, limits=limits_of(settings), api_url=f"{settings.public_url}/matatika/api", new_id=uuid4
+    )
+    doors = Doors(p.access)
+    submit = SubmitScheduledRun(doors, pipelines, runs)
+    # Setting and deleting alone; the one `Schedules` with every dialect's submit turns instants into jobs.
+    schedules = Schedules(
+        p.database,
+        ScheduleStore(p.database, p.sealer),
+        submit={DIALECT: submit},
+        new_id=new_id,
+        misfire=settings.schedule_misfire,
+        grace=timedelta(seconds=settings.schedule_grace_seconds),
+    )
+    desk = Desk(
+        doors=doors,
+        pipelines=pipelines,
+        components=Components(resources),
+        jobs=jobs,
+        runs=runs,
+        schedules=schedules,
+        now=now,
+        v1_statuses=settings.matatika_v1_statuses,
+    )
+    return Matatika(desk, submit)
