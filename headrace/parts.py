@@ -26,6 +26,7 @@ from headrace.services.admission import Admission
 from headrace.services.announcements import Announcements
 from headrace.services.attempts import Attempts
 from headrace.services.flows import Flows
+from headrace.services.job_keys import JobKeys
 from headrace.services.jobs import Jobs
 from headrace.services.retention import Retention
 from headrace.settings import Settings
@@ -136,7 +137,7 @@ async def parts(settings: Settings, url: str) -> AsyncIterator[Parts]:
             queue=queue,
             admission=admission,
             announcements=announcements,
-            access=Access(workspaces, monotonic=time.monotonic, new_id=new_id),
+            access=Access(workspaces, monotonic=time.monotonic, new_id=new_id, job_keys=JobKeys(database, sealer)),
             jobs=Jobs(database, sealer, queue, admission, announcements, logs),
             attempts=Attempts(database, sealer, connections, announcements, admission),
             flows=Flows(

@@ -20,7 +20,9 @@ from headrace.loop import every
 from headrace.parts import background, new_id, now, parts
 from headrace.runners.environments import Environments
 from headrace.runners.process import ShimPool
+from headrace.services.job_keys import JobKeys
 from headrace.services.pipeline_states import PipelineStates
+from headrace.services.tenant_locks import TenantLocks
 from headrace.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -38,7 +40,16 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
         node_id = new_id()
         environments = Environments(home / "environments")
         commands = CommandSteps(p.files, environments, PipelineStates(p.database))
-        executor = Executor(pool, Toolbox(environments), p.files, p.logs, commands=commands, clock=now)
+        executor = Executor(
+            pool,
+            Toolbox(environments),
+            p.files,
+            p.logs,
+            commands=commands,
+            tenant_locks=TenantLocks(p.database),
+            api_key=JobKeys(p.database, p.sealer).make,
+            clock=now,
+        )
         worker = Worker(
             p.attempts, executor, node_id=node_id, node_name=name, max_crashes=settings.max_crashes, clock=now
         )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ class JobRoot:
         self.snapshots = folder / "snapshots"
         self.tmp = folder / "tmp"
         self.work = folder / ".headrace"
+        self.lent = self.work / "lent"
         self.config = folder / "config.json"
         self.catalog = folder / "catalog.json"
         self.selected_catalog = folder / "catalog-selected.json"
@@ -41,6 +41,14 @@ class JobRoot:
         self.incremental_target_state = folder / "incremental_target_state.json"
         self.errors = folder / "errors.txt"
         self.details = folder / "job_details.json"
+        self.source_config = folder / "source-config.json"
+        self.target_config = folder / "target-config.json"
+        self.target_catalog = folder / "target-catalog.json"
+        self.selected_tables = folder / "selectedTables.json"
+        self.mapping = folder / "mapping.json"
+        self.tenant_config = self.snapshots / "tenant-config.json"
+        self.given_snapshots = self.work / "snapshots.json"
+        self.script_began = self.work / "script-began"
         self.new_bookmark = self.work / "bookmark.json"
         self.initial_state = self.work / "initial-state.json"
 
@@ -48,7 +56,7 @@ class JobRoot:
         """
         Make the folders; what is there stays.
         """
-        for folder in (self.folder, self.sync_output, self.etl_output, self.snapshots, self.tmp, self.work):
+        for folder in (self.folder, self.sync_output, self.etl_output, self.snapshots, self.tmp, self.lent):
             folder.mkdir(parents=True, exist_ok=True)
         self.work.chmod(0o700)
 
@@ -68,27 +76,44 @@ class JobRoot:
         self.etl_output.mkdir()
         self.errors.unlink(missing_ok=True)
 
+    def clear_exceptions(self) -> None:
+        """
+        Forget what taps and targets of earlier stages told of their exceptions: it is no word on this one.
+        """
+        for file in self.exceptions():
+            file.unlink(missing_ok=True)
+
+    def exceptions(self) -> list[Path]:
+        """
+        List what taps and targets of hotglue's SDK wrote about their exceptions in their working folder, the newest last.
+        """
+        patterns = ("hg-*exception-*.json", "targets/*/hg-*exception-*.json")
+        found = [file for pattern in patterns for file in self.folder.glob(pattern)]
+        return sorted(found, key=lambda file: file.stat().st_mtime_ns)
+
     def forget_secrets(self) -> None:
         """
         Remove files with settings, which the job no longer needs.
         """
-        for file in (self.config, self.folder / "source-config.json", self.folder / "target-config.json"):
+        for file in (self.config, self.source_config, self.target_config):
             file.unlink(missing_ok=True)
-        for file in self.folder.glob("targets/*/config.json"):
-            file.unlink(missing_ok=True)
+        for pattern in ("targets/*/config.json", "snapshots/tenant-config.json", ".headrace/lent/*.json"):
+            for file in self.folder.glob(pattern):
+                file.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: Any, *, secret: bool = False) -> None:
+def write_json(path: Path, value: Any, *, secret: bool = False, durable: bool = False) -> None:
     """
-    Write *value* whole or not at all; a *secret* file is its owner's alone.
+    Write *value* whole or not at all; a *secret* file is its owner's alone, a *durable* one survives a power cut.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600 if secret else 0o644)
     with os.fdopen(descriptor, "wb") as file:
         file.write(msgspec.json.format(msgspec.json.encode(value), indent=2))
-        file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
     partial.replace(path)
 
 
@@ -100,24 +125,6 @@ def read_json(path: Path) -> Any:
         return msgspec.json.decode(path.read_bytes())
     except (OSError, msgspec.DecodeError):
         return None
-
-
-def rewritten_settings(path: Path, given: Mapping[str, Any], *, private: frozenset[str]) -> dict[str, Any]:
-    """
-    Tell which settings a connector has rewritten in its config file, such as a rotated token.
-
-    Args:
-        path: the file, written with *given* before the connector started.
-        given: what it was written with.
-        private: names that came from this job alone; they are never saved.
-    """
-    found = read_json(path)
-    if not isinstance(found, dict):
-        return {}
-    return {name: value for name, value in found.items() if name not in private and given.get(name, _ABSENT) != value}
-
-
-_ABSENT = object()
 
 
 def folder_bytes(folder: Path) -> int:

@@ -18,7 +18,7 @@ import msgspec
 from headrace.core.outcome import Cause, Failed, Succeeded
 from headrace.core.plan import SyncFiles
 from headrace.runners.job_root import write_json
-from headrace.runners.singer import Reports, close, own_program
+from headrace.runners.reports import Reports, close, own_program
 from headrace.runners.stage import REPORT_FD, Stage
 from headrace.runners.sync_spec import SyncSpec, write_spec
 

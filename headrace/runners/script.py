@@ -11,7 +11,7 @@ from typing import Any
 from headrace.core.outcome import Cause, Failed, Succeeded
 from headrace.core.plan import ConnectorSpec
 from headrace.runners.job_root import folder_bytes
-from headrace.runners.singer import own_program
+from headrace.runners.reports import own_program
 from headrace.runners.stage import Stage
 
 

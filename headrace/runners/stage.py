@@ -20,6 +20,7 @@ from headrace.runners import diagnosis
 from headrace.runners.job_root import JobRoot, read_json
 from headrace.runners.logs import Drain, JobLog
 from headrace.runners.process import DEVNULL, Child, Command, Exit, Supervision, child_environment
+from headrace.runners.target_state import LastState
 
 # A checkpoint report carries the whole Singer state; taps with many streams have had some of tens of megabytes.
 _REPORT_LINE_BYTES = 128 * 2**20
@@ -83,6 +84,30 @@ class Stage:
             drain = self.book.drain(child.take_pipe(stream), stage=self.name, stream=f"{name}.{stream}")
             self.drains.append(drain)
         return child
+
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncIterator[tuple[int, LastState]]:
+        """
+        Lend the writing end of a pipe for a target's standard output; on leaving, what was printed has been read.
+
+        Who still holds the pipe then is a daemon that the target left behind, and is ended.
+        """
+        reading, writing = os.pipe()
+        printed = LastState()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: printed, os.fdopen(reading, "rb", buffering=0)
+        )
+        pipe = os.fstat(writing).st_ino
+        try:
+            try:
+                yield writing, printed
+            finally:
+                os.close(writing)
+            if not await _within(printed.over, _HEARD_SECONDS):
+                await self.children.sweep(pipe)
+                await _within(printed.over, _HEARD_SECONDS)
+        finally:
+            transport.close()
 
     async def both_ends(self, pipe: int, one: Child, other: Child) -> tuple[Exit, Exit]:
         """
@@ -150,10 +175,9 @@ class Stage:
         """
         Wait until the pipes of the children that ended are read to their ends; a daemon may hold one open.
         """
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_HEARD_SECONDS):
-                for drain in self.drains:
-                    await drain.over.wait()
+        for drain in self.drains:
+            if not await _within(drain.over, _HEARD_SECONDS):
+                return
 
     def _errors_text(self) -> str | None:
         try:
@@ -165,25 +189,25 @@ class Stage:
         """
         Read what taps and targets of hotglue's SDK left about their exceptions, the newest last.
         """
-        files = [
-            *self.root.folder.glob("hg-tap-exception-*.json"),
-            *self.root.folder.glob("targets/*/hg-*exception-*.json"),
-        ]
-        newest_last = sorted(files, key=lambda file: file.stat().st_mtime_ns)
-        return [found for file in newest_last if isinstance(found := read_json(file), dict)]
+        return [found for file in self.root.exceptions() if isinstance(found := read_json(file), dict)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepEnd:
     """
     How a step ended.
-
-    Attributes:
-        rewritten: by connection id, settings that a connector has changed in its config file.
     """
 
     outcome: Succeeded | Failed | Cancelled
-    rewritten: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+async def _within(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 async def read_reports(descriptor: int) -> AsyncIterator[dict[str, Any]]:

@@ -120,8 +120,19 @@ class SyncFiles:
         return files
 
     def write_metrics(self, counts: Mapping[str, int]) -> None:
-        record_count = {stream: count for stream, count in counts.items() if count}
+        """
+        Write the counts, beside those of streams that the tap wrote to files, and counted, itself.
+        """
+        record_count = self._counted_by_tap() | {stream: count for stream, count in counts.items() if count}
         replace_file(self._spec.output_dir / METRICS, msgspec.json.encode({"recordCount": record_count}))
+
+    def _counted_by_tap(self) -> dict[str, Any]:
+        try:
+            written = msgspec.json.decode((self._spec.output_dir / METRICS).read_bytes())
+        except (OSError, msgspec.DecodeError):
+            return {}
+        counts = written.get("recordCount") if isinstance(written, dict) else None
+        return counts if isinstance(counts, dict) else {}
 
     def output_error(self, error: OSError) -> HeadraceError:
         return output_error(error)

@@ -8,7 +8,8 @@ state under `tap`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,23 +31,79 @@ class TargetState:
     summary: dict[str, dict[str, int]] = field(default_factory=dict)
     details: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
+    def joined(self, later: TargetState) -> TargetState:
+        """
+        Add what a later target told; the state is its.
+        """
+        summary = {sink: dict(counters) for sink, counters in self.summary.items()}
+        for sink, counters in later.summary.items():
+            known = summary.get(sink, {})
+            summary[sink] = {name: known.get(name, 0) + count for name, count in counters.items()}
+        details = {
+            sink: [*self.details.get(sink, ()), *later.details.get(sink, ())]
+            for sink in {**self.details, **later.details}
+        }
+        return TargetState(
+            state=later.state if later.state is not None else self.state, summary=summary, details=details
+        )
 
-def read_target_state(lines: Iterable[bytes]) -> TargetState:
+
+class LastState(asyncio.Protocol):
     """
-    Find the last state among the lines a target printed; anything else on standard output is passed over.
+    The reading end of a target's standard output: keeps the last line that is a state, and forgets the others.
+
+    Targets of hotglue's SDK print all they have done so far after each record, which adds up to gigabytes within thousands of records.
+
+    Attributes:
+        over: set when the target, and whoever inherited its output, has closed it.
     """
-    last: dict[str, Any] | None = None
-    for line in lines:
-        try:
-            value = msgspec.json.decode(line)
-        except msgspec.DecodeError:
-            continue
-        if isinstance(value, dict):
-            last = value
-    if last is None:
-        return TargetState()
-    report = last["target"] if isinstance(last.get("target"), dict) and "tap" in last else last
-    return TargetState(state=last, summary=_summary(report), details=_details(report))
+
+    def __init__(self) -> None:
+        self.over = asyncio.Event()
+        self._line: bytes | None = None
+        self._begun: list[bytes] = []
+
+    def data_received(self, data: bytes) -> None:
+        """
+        Take what was read: complete lines are looked at from the last one backwards.
+        """
+        complete, newline, rest = data.rpartition(b"\n")
+        if newline:
+            self._look(b"".join((*self._begun, complete)))
+            self._begun = []
+        self._begun.append(rest)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """
+        Take the last line, which may lack its newline.
+        """
+        self._look(b"".join(self._begun))
+        self.over.set()
+
+    def read(self) -> TargetState:
+        """
+        Read the last state; anything else on standard output was passed over.
+        """
+        if self._line is None:
+            return TargetState()
+        last: dict[str, Any] = msgspec.json.decode(self._line)
+        report = last["target"] if isinstance(last.get("target"), dict) and "tap" in last else last
+        return TargetState(state=last, summary=_summary(report), details=_details(report))
+
+    def _look(self, lines: bytes) -> None:
+        while lines:
+            lines, _, line = lines.rpartition(b"\n")
+            if line.lstrip().startswith(b"{") and _is_json(line):
+                self._line = line
+                return
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        msgspec.json.decode(line, type=msgspec.Raw)
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 def _summary(report: Mapping[str, Any]) -> dict[str, dict[str, int]]:

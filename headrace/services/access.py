@@ -10,6 +10,7 @@ from uuid import UUID
 
 from headrace.core.actor import Actor, Scope
 from headrace.core.errors import NotFoundError, UnauthenticatedError
+from headrace.services.job_keys import PREFIX, JobKeys
 from headrace.store.workspaces import KeyRecord, Workspace, Workspaces
 
 # A revoked key is refused everywhere within this time; without it each poll would cost a second query.
@@ -24,10 +25,19 @@ class Access:
     Args:
         monotonic: seconds that only rise.
         new_id: makes a UUID.
+        job_keys: keys that children of jobs hold; None knows none.
     """
 
-    def __init__(self, workspaces: Workspaces, *, monotonic: Callable[[], float], new_id: Callable[[], UUID]) -> None:
+    def __init__(
+        self,
+        workspaces: Workspaces,
+        *,
+        monotonic: Callable[[], float],
+        new_id: Callable[[], UUID],
+        job_keys: JobKeys | None = None,
+    ) -> None:
         self._workspaces = workspaces
+        self._job_keys = job_keys
         self._monotonic = monotonic
         self._new_id = new_id
         self._actors: dict[str, tuple[float, Actor]] = {}
@@ -45,15 +55,20 @@ class Access:
         known = self._actors.get(key)
         if known and known[0] > self._monotonic():
             return known[1]
-        record = await self._workspaces.find_key(key)
-        if record is None:
+        actor = await self._holder(key)
+        if actor is None:
             self._actors.pop(key, None)
             raise UnauthenticatedError("The API key is not known here.", "List keys with `headrace keys`.")
-        actor = Actor(record.id, record.name, record.role, record.workspace_id)
         if len(self._actors) >= _REMEMBERED_KEYS:
             self._actors.clear()
         self._actors[key] = (self._monotonic() + _REMEMBERED_SECONDS, actor)
         return actor
+
+    async def _holder(self, key: str) -> Actor | None:
+        if self._job_keys is not None and key.startswith(PREFIX):
+            return await self._job_keys.holder(key)
+        record = await self._workspaces.find_key(key)
+        return Actor(record.id, record.name, record.role, record.workspace_id) if record else None
 
     async def workspace(self, actor: Actor, id_or_name: str, scope: Scope) -> Workspace:
         """
