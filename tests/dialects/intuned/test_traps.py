@@ -1,0 +1,215 @@
+"""
+The traps that the published clients set, each as a test, and the typed errors; see docs/reference/intuned.md.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import uuid4
+
+from conftest import BODY
+
+HARD = [
+    ("not json", b"{"),
+    ("no object", b"[]"),
+    ("no payload", b'{"id": "abc", "configuration": {}}'),
+    ("no configuration", b'{"id": "abc", "payload": [{"apiName": "a", "parameters": {}}]}'),
+    ("no items", b'{"id": "abc", "configuration": {}, "payload": []}'),
+    ("odd id", b'{"id": "a b", "configuration": {}, "payload": [{"apiName": "a", "parameters": {}}]}'),
+    ("no id", b'{"configuration": {}, "payload": [{"apiName": "a", "parameters": {}}]}'),
+    ("parameters are a list", b'{"id": "abc", "configuration": {}, "payload": [{"apiName": "a", "parameters": []}]}'),
+    ("name leads out", b'{"id": "abc", "configuration": {}, "payload": [{"apiName": "../a", "parameters": {}}]}'),
+    ("half a try", b'{"id": "abc", "configuration": {"retry": {"maximumAttempts": 1.5}}, "payload": [{"apiName": "a", "parameters": {}}]}'),
+    ("no concurrency", b'{"id": "abc", "configuration": {"maxConcurrentRequests": 0}, "payload": [{"apiName": "a", "parameters": {}}]}'),
+    ("text for a number", b'{"id": "abc", "configuration": {"requestTimeout": "9"}, "payload": [{"apiName": "a", "parameters": {}}]}'),
+    ("unknown sink", b'{"id": "abc", "configuration": {}, "sink": {"type": "ftp"}, "payload": [{"apiName": "a", "parameters": {}}]}'),
+    ("sink to a file", b'{"id": "abc", "configuration": {}, "sink": {"type": "webhook", "url": "file:///etc/passwd"}, "payload": [{"apiName": "a", "parameters": {}}]}'),
+    ("header with a line break", b'{"id": "abc", "configuration": {}, "sink": {"type": "webhook", "url": "http://a/", "headers": {"a": "b\\r\\nc: d"}}, "payload": [{"apiName": "a", "parameters": {}}]}'),
+    ("vendor's proxies", b'{"id": "abc", "configuration": {}, "proxy": "intuned://auto", "payload": [{"apiName": "a", "parameters": {}}]}'),
+    ("NUL in a name", b'{"id": "abc", "configuration": {}, "auth_session": {"id": "a\\u0000b"}, "payload": [{"apiName": "a", "parameters": {}}]}'),
+    ("not UTF-8", b'{"id": "abc", "configuration": {}, "payload": [{"apiName": "a", "parameters": {"x": "\xff"}}]}'),
+    ("too deep", b'{"id": "abc", "configuration": {}, "payload": [{"apiName": "a", "parameters": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"}]}"),
+]  # fmt: skip
+
+
+async def test_400_bad_request(api: Any) -> None:
+    """
+    Whatever is wrong with a body is the caller's mistake, in the typed form, and nothing is kept of it.
+    """
+    for what, body in HARD:
+        reply = await api.client.post("/demo/projects/demo/jobs", content=body)
+
+        assert reply.status_code == 400, what
+        found = reply.json()
+        assert (found["code"], found["category"], found["retirable"]) == ("bad-request", "user", False)
+        assert found["message"]
+        assert found["correlationId"] == reply.headers["x-request-id"]
+    assert (await api("GET", "/jobs")).json() == []
+
+
+async def test_401_unauthorized(api: Any) -> None:
+    """
+    A bad key is refused before anything else is looked at.
+    """
+    for path in ("/demo/projects/demo/jobs", "/nowhere/projects/nothing/jobs", "/demo/projects"):
+        reply = await api.client.get(path, headers={"x-api-key": "wrong"})
+
+        assert (reply.status_code, reply.json()["code"], reply.json()["category"]) == (401, "unauthorized", "user")
+        assert reply.headers["content-type"] == "application/json"
+
+
+MISSING = (
+    "/demo/projects/nothing/jobs",
+    "/nowhere/projects/demo/jobs",
+    "/demo/projects/demo/jobs/nothing",
+    "/demo/projects/demo/jobs/nothing/runs",
+    f"/demo/projects/demo/jobs/demo-batch/runs/{uuid4()}",
+    "/demo/projects/demo/jobs/demo-batch/runs/no-uuid",
+    "/demo/projects/demo/run/nothing/result",
+    "/demo/nothing",
+)
+
+
+async def test_404_not_found(api: Any) -> None:
+    await api.create()
+
+    for path in MISSING:
+        reply = await api.client.get(path)
+
+        assert (reply.status_code, reply.json()["code"], reply.json()["category"]) == (404, "not-found", "user")
+
+
+async def test_a_key_of_another_workspace_sees_nothing(api: Any) -> None:
+    """
+    Every path of another workspace is a 404.
+    """
+    house = api.kit.house
+    other = await house.workspaces.declare(uuid4(), "other", {})
+    await house.access.ensure_key("other-key", name="other", role="admin", workspace_id=other.id)
+    await api.create()
+    run = await api.trigger()
+    single = await api.start()
+
+    for path in ("/jobs", "/jobs/demo-batch", f"/jobs/demo-batch/runs/{run}", f"/run/{single}/result"):
+        reply = await api("GET", path, headers={"x-api-key": "other-key"})
+        assert reply.status_code == 404
+        through_own = await api.client.get(f"/other/projects/demo{path}", headers={"x-api-key": "other-key"})
+        assert through_own.status_code == 404 or through_own.json() == []
+
+
+async def test_a_viewer_changes_nothing(api: Any) -> None:
+    await api.kit.house.access.ensure_key("viewer-key", name="viewer", role="viewer")
+    await api.create()
+    viewer = {"x-api-key": "viewer-key"}
+
+    for method, path in (("POST", "/jobs/demo-batch/trigger"), ("DELETE", "/jobs/demo-batch"), ("POST", "/run/start")):
+        assert (await api(method, path, headers=viewer)).status_code == 403
+    assert (await api("GET", "/jobs", headers=viewer)).status_code == 200
+
+
+async def test_nulls_are_stripped_and_leave_as_missing_fields(api: Any) -> None:
+    """
+    A null inside configuration, schedule or sink is never given out: the TypeScript client refuses it.
+    """
+    body = {
+        **BODY,
+        "configuration": {"retry": None, "maxConcurrentRequests": None},
+        "schedule": {"intervals": None, "jitter": None},
+        "sink": {"type": "webhook", "url": "http://127.0.0.1:9/", "headers": None, "apisToSend": None},
+        "proxy": None,
+        "auth_session": None,
+        "notifications": None,
+    }
+    await api("POST", "/jobs", body)
+
+    one = (await api("GET", "/jobs/demo-batch")).json()
+
+    assert one["configuration"] == {}
+    assert one["schedule"] == {}
+    assert one["sink"] == {"type": "webhook", "url": "http://127.0.0.1:9/"}
+    assert not {"proxy", "auth_session", "notifications"} & one.keys()
+
+
+async def test_bodies_of_posts_without_one_are_not_asked_for(api: Any) -> None:
+    """
+    Pause, resume, trigger and terminate come with `content-length: 0` and no content type.
+    """
+    await api.create()
+
+    for path in ("/jobs/demo-batch/pause", "/jobs/demo-batch/resume", "/jobs/demo-batch/trigger"):
+        assert (await api("POST", path)).status_code == 200
+
+
+async def test_unknown_fields_are_ignored(api: Any) -> None:
+    """
+    The Python client forwards what its caller adds; the 2024 dialect had fields that are gone.
+    """
+    seed = {
+        **BODY,
+        "unheardOf": 1,
+        "authSession": {"id": "anna"},
+        "configuration": {"runMode": "Order-Irrelevant", "retry": {"maximumAttempts": 3, "backoffCoefficient": 2}},
+    }
+
+    assert (await api("POST", "/jobs", seed)).status_code == 201
+
+    one = (await api("GET", "/jobs/demo-batch")).json()
+    assert one["auth_session"] == {"id": "anna"}
+    assert one["configuration"] == {"retry": {"maximumAttempts": 3}}
+
+
+async def test_parameters_come_back_byte_for_byte(api: Any) -> None:
+    """
+    Numbers of any size and NUL are data.
+    """
+    text = '{"big": 123456789012345678901234567890, "small": 1e-400, "nul": "\\u0000", "deep": [[[]]]}'
+    body = f'{{"id": "demo-batch", "configuration": {{}}, "payload": [{{"apiName": "a", "parameters": {text}}}]}}'
+    reply = await api.client.post("/demo/projects/demo/jobs", content=body)
+    run = await api.trigger()
+
+    shown = (await api("GET", "/jobs/demo-batch")).text
+    items = (await api("GET", f"/jobs/demo-batch/runs/{run}/items")).text
+
+    assert reply.status_code == 201
+    assert text in shown
+    assert text in items
+
+
+async def test_a_run_keeps_the_definition_it_began_with(api: Any) -> None:
+    """
+    The snapshot is of the start, and so are its runs.
+    """
+    await api.create(configuration={"maxConcurrentRequests": 1})
+    run = await api.trigger()
+    await api(
+        "PUT", "/jobs/demo-batch", {"payload": BODY["payload"][:1], "configuration": {"maxConcurrentRequests": 7}}
+    )
+
+    found = await api.job_run(run)
+
+    assert found["job_configuration_snapshot"] == {"configuration": {"maxConcurrentRequests": 1}}
+    assert found["payloads"] == 2
+
+
+async def test_a_projects_settings_hold_where_a_job_says_nothing(api: Any, project_folder: Any) -> None:
+    """
+    Tries, time and capacity; 600 seconds count as nothing said. A wrong file changes nothing.
+    """
+    file = project_folder / "automations" / "demo" / "Intuned.json"
+    settings = {
+        "projectName": "demo",
+        "replication": {"maxCount": 2},
+        "defaults": {"retry": {"maximumAttempts": 7}, "requestTimeout": 33},
+    }
+    file.write_text(json.dumps(settings))
+    await api.services.automations.reload()
+    run = await api.start(requestTimeout=600)
+    file.write_text("{")
+    await api.services.automations.reload()
+
+    item = await api.services.fan_outs.item(api.kit.house.workspace.id, run)
+
+    assert (item.max_attempts, item.timeout_seconds) == (7, 33.0)
+    assert (await api("GET", "/jobs")).status_code == 200
+    assert len(api.services.automations.problems) == 1
