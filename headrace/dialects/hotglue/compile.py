@@ -22,6 +22,7 @@ from headrace.core.plan import (
     AnyStep,
     ConfigRef,
     ConnectorSpec,
+    Discover,
     Export,
     ExportTarget,
     Limits,
@@ -128,6 +129,7 @@ class _Run:
         self._of = of
         self._request = request
         self._asked = asked
+        self._settings = of.workspace.definition.get("settings") or {}
         self._source = choose_source(of, request)
         self._targets = [
             ExportTarget(
@@ -173,12 +175,14 @@ class _Run:
             on_taken=OnTaken.QUEUE if request.queue_if_active_job else OnTaken.REJECT,
             environment="environment" if request.environment_variables else None,
             variables=self._variables(),
+            save_snapshots_on_failure=bool(self._settings.get("save_snapshots_on_failure")),
         )
 
     def _staged(self) -> tuple[AnyStep, ...]:
         of = self._of
         script = of.flow.script
         return (
+            *self._discovered(),
             self._read(),
             Script(
                 name="etl",
@@ -192,6 +196,16 @@ class _Run:
             ),
             Export(name="export", limits=self._limits("export"), targets=tuple(self._targets)),
         )
+
+    def _discovered(self) -> tuple[AnyStep, ...]:
+        """
+        Ask the tap for its streams before each sync, where the environment's job settings say so.
+        """
+        if self._source is None or not self._settings.get("force_discover"):
+            return ()
+        spec = self._connector(self._source.connector)
+        config = self._source_config(self._source)
+        return (Discover(name="discover", limits=self._limits("discover"), connector=spec, config=config),)
 
     def _read(self) -> AnyStep:
         if self._source is None:
@@ -239,6 +253,8 @@ class _Run:
     def _bookmark(self) -> Literal["use", "ignore", "reset"]:
         if self._request.reset_source_state:
             return "reset"
+        if self._settings.get("force_full_sync"):
+            return "ignore"
         return "ignore" if self._request.override_start_date is not UNSET else "use"
 
     def _told_sync_type(self) -> str | None:
