@@ -6,12 +6,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
+import secrets
 import socket
 
 import structlog
 
+from headrace.dialects.intuned.ids import RUN_ID_LENGTH, run_id
 from headrace.engine.command_steps import CommandSteps
 from headrace.engine.executor import Executor
+from headrace.engine.item_executor import ItemExecutor
+from headrace.engine.item_worker import ItemWorker, route
 from headrace.engine.liveness import LOST_EXIT_CODE, Liveness
 from headrace.engine.procrastinate import Node
 from headrace.engine.toolbox import Toolbox
@@ -19,7 +24,9 @@ from headrace.engine.worker import Worker
 from headrace.loop import every
 from headrace.parts import background, new_id, now, parts
 from headrace.runners.environments import Environments
+from headrace.runners.item_call import no_runtime
 from headrace.runners.process import ShimPool
+from headrace.services.item_attempts import ItemAttempts
 from headrace.services.job_keys import JobKeys
 from headrace.services.pipeline_states import PipelineStates
 from headrace.services.tenant_locks import TenantLocks
@@ -53,6 +60,29 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
         worker = Worker(
             p.attempts, executor, node_id=node_id, node_name=name, max_crashes=settings.max_crashes, clock=now
         )
+        items = ItemWorker(
+            ItemAttempts(
+                p.database,
+                p.sealer,
+                p.queue,
+                p.announcements,
+                p.admission,
+                item_id=lambda: run_id(secrets.token_bytes(RUN_ID_LENGTH)),
+                chance=random.random,
+            ),
+            ItemExecutor(
+                pool,
+                p.files,
+                p.logs,
+                no_runtime,
+                project=settings.project.absolute() if settings.project else None,
+                clock=now,
+            ),
+            node_id=node_id,
+            node_name=name,
+            max_crashes=settings.max_crashes,
+            clock=now,
+        )
         node = Node(
             name=name,
             slots=settings.slots,
@@ -71,7 +101,7 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
         ]
         async with background(duties):
             p.admission.wake()
-            await p.queue.work(worker.handle, node=node, stop=stop)
+            await p.queue.work(route(worker.handle, items.handle), node=node, stop=stop)
 
 
 def _give_up(reason: str) -> None:
