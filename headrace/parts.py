@@ -20,6 +20,7 @@ from headrace.core.plan import Limits
 from headrace.core.ports import Dialect
 from headrace.dialects.hotglue.discover import HotglueDiscover
 from headrace.dialects.hotglue.project import HotglueDialect
+from headrace.dialects.intuned.project import IntunedDialect
 from headrace.engine.procrastinate import ProcrastinateQueue, open_pool
 from headrace.services.access import Access
 from headrace.services.admission import Admission
@@ -48,7 +49,7 @@ def dialects() -> dict[str, Dialect]:
     """
     Give every dialect by name.
     """
-    known: list[Dialect] = [HotglueDialect(), HotglueDiscover()]
+    known: list[Dialect] = [HotglueDialect(), HotglueDiscover(), IntunedDialect()]
     return {dialect.name: dialect for dialect in known}
 
 

@@ -20,6 +20,8 @@ from fastapi import FastAPI
 
 from headrace.api.routes import api_wire
 from headrace.deliveries.dispatcher import Dispatcher
+from headrace.deliveries.item_sinks import Senders, pause_of
+from headrace.deliveries.s3 import S3Sender
 from headrace.deliveries.webhook import WebhookSender
 from headrace.dialects.hotglue.after_link import AfterLink
 from headrace.dialects.hotglue.compile import DIALECT as HOTGLUE
@@ -31,11 +33,14 @@ from headrace.dialects.hotglue.routes import hotglue_wire
 from headrace.dialects.hotglue.run import RunFlows
 from headrace.dialects.hotglue.schedules import SubmitScheduled
 from headrace.dialects.hotglue.tenancy import Tenancy
+from headrace.dialects.intuned.places import IntunedServices
+from headrace.dialects.intuned.routes import intuned_wire
 from headrace.engine.ticker import Ticker
 from headrace.http.server import create_app
 from headrace.http.services_bundle import Services
 from headrace.loop import every
 from headrace.parts import Parts, background, limits_of, new_id, now, parts
+from headrace.serve_intuned import intuned_of
 from headrace.services.connections import Linking
 from headrace.services.schedules import Schedules
 from headrace.services.tenant_tokens import TenantTokens
@@ -61,10 +66,21 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
             timeout_seconds=settings.webhook_timeout_seconds,
             now=now,
         )
-        dispatcher = Dispatcher(p.deliveries, p.announcements.secret_of, sender, chance=random.random)
+        intuned = intuned_of(p)
+        await intuned.automations.reload()
+        buckets = S3Sender(
+            private_networks=settings.webhook_private_networks, timeout_seconds=settings.webhook_timeout_seconds
+        )
+        dispatcher = Dispatcher(
+            p.deliveries,
+            p.announcements.secret_of,
+            Senders(sender, buckets, intuned.fan_outs.sink_of),
+            chance=random.random,
+            pause=pause_of,
+        )
         hotglue = hotglue_of(p)
         ticker = Ticker(hotglue.schedules)
-        app = web_app(p, hotglue)
+        app = web_app(p, hotglue, intuned)
         config = uvicorn.Config(
             app,
             host=settings.host,
@@ -78,6 +94,7 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
         duties = [
             p.admission.run(),
             every(1.0, p.flows.reload, name="definitions"),
+            every(1.0, intuned.automations.reload, name="automations"),
             every(600.0, p.retention.tick, name="retention"),
             every(1.0, ticker.tick, name="schedules"),
             every(3600.0, hotglue.schedules.forget_old, name="schedule history"),
@@ -93,7 +110,7 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
         await sender.close()
 
 
-def web_app(p: Parts, hotglue: Tenancy) -> FastAPI:
+def web_app(p: Parts, hotglue: Tenancy, intuned: IntunedServices) -> FastAPI:
     """
     Put every wire over the services.
     """
@@ -109,7 +126,7 @@ def web_app(p: Parts, hotglue: Tenancy) -> FastAPI:
     )
     return create_app(
         services,
-        wires=[hotglue_wire(services, hotglue), api_wire(services)],
+        wires=[hotglue_wire(services, hotglue), intuned_wire(intuned), api_wire(services)],
         body_limit_bytes=settings.body_limit_bytes,
         root_dialect=settings.root_dialect,
     )
