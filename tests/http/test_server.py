@@ -15,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 from house import ADMIN_KEY, House
 from house_app import BODY_LIMIT_BYTES, client_of, face_of
+from structlog.testing import capture_logs
 
 from headrace.core.errors import StoreUnavailableError
 from headrace.http.errors import STATUSES, status_of
@@ -97,14 +98,19 @@ async def test_what_nobody_planned_is_told_without_its_inside(
 
     monkeypatch.setattr(house.jobs, "history", broken)
 
-    hotglue = await client.get(JOBS, headers={"x-request-id": "r1"})
-    core = await client.get("/api/v1/jobs", headers={"x-request-id": "r2"})
+    with capture_logs() as logged:
+        hotglue = await client.get(JOBS, headers={"x-request-id": "r1"})
+        core = await client.get("/api/v1/jobs", headers={"x-request-id": "r2"})
 
     assert (hotglue.status_code, hotglue.json()["Code"]) == (500, "ChaliceViewError")
     assert (core.status_code, core.json()["code"]) == (500, "internal")
     assert "r1" in hotglue.json()["Message"]
     assert "r2" in core.json()["instruction"]
     assert "hunter2" not in hotglue.text + core.text
+    assert [(line["request_id"], str(line["exc_info"])) for line in logged] == [
+        ("r1", "password=hunter2"),
+        ("r2", "password=hunter2"),
+    ]
 
 
 async def test_an_absent_database_is_a_503_with_a_time_to_come_back(
