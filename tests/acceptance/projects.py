@@ -30,7 +30,7 @@ class ProjectFolder:
             },
             "target-fake": {"kind": "target", "command": ["python", str(FAKES / "target.py")]},
         }
-        main = {"workspaces": {"demo": {}}, **sections}
+        main: dict[str, Any] = {"workspaces": {"demo": {}}, **sections}
         main["connectors"] = connectors | main.get("connectors", {})
         (folder / "headrace.yml").write_text(json.dumps(main, indent=1))
 
@@ -58,7 +58,7 @@ class ProjectFolder:
                 "sources": {keys.get("source", "tap-fake"): {"config": tap}},
                 "targets": {keys.get("target", "target-fake"): {"config": target}},
             }
-        body = {"source": "tap-fake", "target": "target-fake", "tenants": links, **keys}
+        body = {"workspace": "demo", "source": "tap-fake", "target": "target-fake", "tenants": links, **keys}
         (folder / "flow.yml").write_text(json.dumps(body, indent=1))
         if script:
             shutil.copy(FAKES / script, folder / "etl.py")

@@ -144,30 +144,38 @@ class RunningServer:
         root = psutil.Process(self._process.pid)
         return [root, *root.children(recursive=True)]
 
-    def submit(self, flow: str, tenant: str, body: dict[str, Any] | None = None) -> httpx2.Response:
+    def submit(
+        self, flow: str, tenant: str, body: dict[str, Any] | None = None, *, environment: str = "demo"
+    ) -> httpx2.Response:
         """
         Call hotglue's run endpoint.
         """
-        return self.client.post(f"/hotglue/demo/{flow}/{tenant}/jobs", json=body or {})
+        return self.client.post(f"/hotglue/{environment}/{flow}/{tenant}/jobs", json=body or {})
 
     def status(self, job: dict[str, Any]) -> dict[str, Any]:
         """
         Call hotglue's status endpoint.
         """
         answer = self.client.get(
-            f"/hotglue/demo/{job['flow_id']}/{job['tenant']}/jobs/status", params={"job_root": job["s3_root"]}
+            f"/hotglue/{job['env_id']}/{job['flow_id']}/{job['tenant']}/jobs/status", params={"job_root": job["s3_root"]}
         )
         assert answer.status_code == httpx2.codes.OK, answer.text
         record: dict[str, Any] = answer.json()
         return record
 
     def run(
-        self, flow: str, tenant: str, body: dict[str, Any] | None = None, *, seconds: float = 60.0
+        self,
+        flow: str,
+        tenant: str,
+        body: dict[str, Any] | None = None,
+        *,
+        environment: str = "demo",
+        seconds: float = 60.0,
     ) -> dict[str, Any]:
         """
         Run a flow and poll until its job has ended; gives the last record.
         """
-        answer = self.submit(flow, tenant, body)
+        answer = self.submit(flow, tenant, body, environment=environment)
         assert answer.status_code == httpx2.codes.OK, answer.text
         return self.wait(answer.json(), seconds=seconds)
 
@@ -193,12 +201,12 @@ class RunningServer:
         Call the kill endpoint; the job may have ended meanwhile.
         """
         self.client.post(
-            f"/hotglue/demo/{job['flow_id']}/{job['tenant']}/jobs/kill", params={"job_root": job["s3_root"]}
+            f"/hotglue/{job['env_id']}/{job['flow_id']}/{job['tenant']}/jobs/kill", params={"job_root": job["s3_root"]}
         )
 
     def logs(self, job: dict[str, Any]) -> str:
         answer = self.client.get(
-            f"/hotglue/demo/{job['flow_id']}/{job['tenant']}/jobs/logs", params={"job_root": job["s3_root"]}
+            f"/hotglue/{job['env_id']}/{job['flow_id']}/{job['tenant']}/jobs/logs", params={"job_root": job["s3_root"]}
         )
         return answer.text
 

@@ -118,3 +118,15 @@ def test_a_killed_job_ends_in_the_stage_it_was_in(shared_server: RunningServer) 
 
     assert record["status"] == "SYNC_FAILED"
     assert record["message"].startswith("Job was killed")
+
+
+def test_an_environment_may_ask_for_a_discover_before_each_sync(shared_server: RunningServer) -> None:
+    """
+    With the job setting `force_discover`, DISCOVER_STARTED comes first, and a tap that cannot discover ends in DISCOVER_FAILED.
+    """
+    good = shared_server.run("discovered", "good", environment="discovering")
+    failed = shared_server.run("discovered", "exit-3", environment="discovering")
+
+    assert good["status"] == "JOB_COMPLETED", good["message"]
+    assert list(good["status_timestamp"])[:3] == ["JOB_CREATED", "DISCOVER_STARTED", "SYNC_STARTED"]
+    assert failed["status"] == "DISCOVER_FAILED"
