@@ -213,7 +213,7 @@ def _listen(settings: Settings) -> socket.socket:
             "Set HEADRACE_ADMIN_KEY, or listen on 127.0.0.1.",
         )
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
