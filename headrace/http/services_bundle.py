@@ -23,7 +23,7 @@ class FlowRun:
     Attributes:
         workspace: its name or id.
         options: what the flow's dialect takes in the body of its own run call, as JSON.
-        trigger: who asks: `api`, `schedule` or `rerun`.
+        trigger: who asks: `api`, `schedule`, `link` or `rerun`.
     """
 
     workspace: str

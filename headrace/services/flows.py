@@ -103,17 +103,14 @@ class Flows:
             NotFoundError: there is no such flow.
         """
         flow = self.flow(workspace, flow_id)
-        links = await self._connections.of_tenant(workspace.id, tenant, flow_id)
-        shared = (
-            await self._connections.of_tenant(workspace.id, SHARED_TENANT, flow_id) if tenant != SHARED_TENANT else ()
-        )
+        links = await self._connections.of_tenants(workspace.id, (tenant, SHARED_TENANT), flow_id)
         return FlowOfTenant(
             workspace=workspace,
             flow=flow,
             tenant=tenant,
             connectors={connector.name: connector for connector in self.project.connectors},
-            links=tuple(links),
-            shared_links=tuple(shared),
+            links=tuple(link for link in links if link.tenant == tenant),
+            shared_links=tuple(link for link in links if link.tenant != tenant),
             script=self._scripts.get((workspace.name, flow_id)),
             variables=workspace.definition.get("environment", {}),
             metadata=await metadata_of(self._database, workspace.id, tenant),

@@ -9,7 +9,7 @@ whoever makes one is led to where the settings really are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal, LiteralString
@@ -164,12 +164,18 @@ class Connections:
         """
         List what a tenant has linked in a flow, oldest first.
         """
+        return await self.of_tenants(workspace_id, (tenant,), flow_id)
+
+    async def of_tenants(self, workspace_id: UUID, tenants: Sequence[str], flow_id: str) -> list[Linked]:
+        """
+        List what any of several tenants has linked in a flow, oldest first.
+        """
         rows = await self._database.all(
             f"""
-            {_SELECT} where c.workspace_id = %(workspace_id)s and c.tenant_id = %(tenant)s and c.flow_id = %(flow_id)s
+            {_SELECT} where c.workspace_id = %(workspace_id)s and c.tenant_id = any(%(tenants)s) and c.flow_id = %(flow_id)s
             order by c.created_at, c.id
             """,
-            {"workspace_id": workspace_id, "tenant": tenant, "flow_id": flow_id},
+            {"workspace_id": workspace_id, "tenants": list(tenants), "flow_id": flow_id},
         )
         return [self._linked(row) for row in rows]
 

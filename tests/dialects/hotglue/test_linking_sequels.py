@@ -220,6 +220,9 @@ async def test_a_symlink_uses_anothers_settings_and_its_own_bookmark(
     await client.delete(f"{ACME}?tap_name=tap-flights")
     [element] = (await client.get(f"{zeta}?config=true")).json()
     assert (element["disconnected"], element["config"]) == (True, {})
+    refused = await client.post("/hotglue/demo/flights/zeta/jobs", json={})
+    assert refused.status_code == 400
+    assert "disconnected" in refused.json()["Message"]
 
 
 async def test_a_link_made_anew_is_not_undone_by_a_job_of_before(client: httpx2.AsyncClient, house: House) -> None:
