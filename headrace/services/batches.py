@@ -10,8 +10,10 @@ from uuid import UUID
 
 from headrace.core.batch import Batch
 from headrace.core.errors import ConflictError, FinalStateError, NotFoundError
+from headrace.core.fan_out import Item
 from headrace.core.job import Job, NewJob
 from headrace.core.plan import Plan
+from headrace.core.state import StepState
 from headrace.services.fan_outs import FanOuts
 from headrace.services.jobs import Jobs
 from headrace.store.batches import SORTABLE as SORTABLE  # the wire names the columns, and may not ask the store
@@ -129,6 +131,23 @@ class Batches:
         elif now.paused:
             await self._fan_outs.pause(job.id)
         return job
+
+    async def failed_items(self, batch: Batch, job_id: UUID) -> tuple[Job, Plan, dict[str, Any], Sequence[Item]]:
+        """
+        Give what a new job of an ended one's failed and cancelled items is made of: that job, its plan, its sealed inputs, the items.
+
+        Raises:
+            NotFoundError: no such job was made of the batch.
+            ConflictError: it has not ended, or all of its items completed.
+        """
+        job = await self.job(batch, job_id)
+        if not job.final:
+            raise ConflictError("The job run has not ended.", "Wait for it, or end it first.")
+        items = [item async for item in self._fan_outs.every_item(job.id) if item.state is not StepState.COMPLETED]
+        if not items:
+            raise ConflictError("All runs of the job run completed.", "Trigger the job to run all of them again.")
+        plan, sealed = await self._fan_outs.plan_of(job.id)
+        return job, plan, sealed, items
 
     async def jobs(
         self, batch: Batch, *, order: Sequence[tuple[str, bool]], limit: int, offset: int

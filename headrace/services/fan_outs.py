@@ -11,6 +11,7 @@ from uuid import UUID
 from headrace.core.errors import FinalStateError, NotFoundError
 from headrace.core.fan_out import FanOutRecord, Item
 from headrace.core.outcome import Blame, Cause
+from headrace.core.plan import Plan
 from headrace.core.queue import Queue
 from headrace.core.state import JobState
 from headrace.services.admission import Admission
@@ -104,6 +105,14 @@ class FanOuts:
     async def attempts(self, job_id: UUID, ordinal: int) -> Sequence[ItemAttempt]:
         return await self._items.attempts(job_id, ordinal)
 
+    async def plan_of(self, job_id: UUID) -> tuple[Plan, dict[str, Any]]:
+        """
+        Give a job's plan and its sealed inputs, opened; whoever calls has read the job.
+        """
+        async with self._database.connection() as connection:
+            plan, sealed = await jobs.plan_of(connection, job_id)
+        return plan, self._sealer.open(sealed, f"job:{job_id}") if sealed is not None else {}
+
     async def sink_of(self, job_id: UUID) -> dict[str, Any] | None:
         """
         Open the sink that came with a job; None when the job is gone or has none.
@@ -111,10 +120,10 @@ class FanOuts:
         async with self._database.connection() as connection:
             if await jobs.read(connection, job_id) is None:
                 return None
-            plan, sealed = await jobs.plan_of(connection, job_id)
-        if plan.fan_out is None or plan.fan_out.sink is None or sealed is None:
+        plan, inputs = await self.plan_of(job_id)
+        if plan.fan_out is None or plan.fan_out.sink is None:
             return None
-        found: dict[str, Any] | None = self._sealer.open(sealed, f"job:{job_id}").get(plan.fan_out.sink.sealed)
+        found: dict[str, Any] | None = inputs.get(plan.fan_out.sink.sealed)
         return found
 
     async def _tell(self, connection: Connection, locked: Locked, event_id: int | None) -> None:

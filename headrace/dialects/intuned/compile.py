@@ -6,7 +6,7 @@ Pure: what the definition says and what the project's settings say decide everyt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -15,8 +15,8 @@ import msgspec
 
 from headrace.core.batch import AutomationProject, Batch
 from headrace.core.errors import InvalidError
-from headrace.core.fan_out import NewItem
-from headrace.core.job import NewJob
+from headrace.core.fan_out import Item, NewItem
+from headrace.core.job import Job, NewJob
 from headrace.core.plan import Automation, FanOut, ItemSink, Limits, OnTaken, Plan
 from headrace.dialects.intuned.ids import project_id
 from headrace.dialects.intuned.secrets import masked, masked_sink, masked_url
@@ -118,6 +118,38 @@ def compile_batch(batch: Batch, body: JobBody, project: AutomationProject, asked
         sealed=_sealed(sink, proxy),
     )
     return new, msgspec.structs.replace(plan, key=f"batch:{batch.id}", on_taken=OnTaken.RECORD_CANCELLED)
+
+
+def compile_rerun(plan: Plan, job: Job, items: Sequence[Item], batch: Batch, asked: Asked) -> tuple[NewJob, Plan]:
+    """
+    Make a job of some *items* of an ended one: the same plan, inputs and policies; sealed inputs are the old job's, copied by the service.
+    """
+    again = tuple(
+        NewItem(
+            id=asked.run_id(),
+            name=item.name,
+            input=item.input,
+            timeout_seconds=item.timeout_seconds,
+            max_attempts=item.max_attempts,
+        )
+        for item in items
+    )
+    new = NewJob(
+        id=asked.id,
+        workspace_id=asked.workspace_id,
+        workspace=asked.workspace,
+        tenant=job.tenant,
+        dialect=DIALECT,
+        definition=job.definition,
+        public_id=str(asked.id),
+        root=f"{DIALECT}/{asked.workspace_id}/{job.tenant}/{asked.id}",
+        name=job.name,
+        trigger="rerun",
+        started_by=asked.by,
+        details={**job.details, "rerun_of": str(job.id)},
+        items=again,
+    )
+    return new, msgspec.structs.replace(plan, key=f"batch:{batch.id}")
 
 
 def compile_run(body: RunBody, project: AutomationProject, asked: Asked) -> tuple[NewJob, Plan]:

@@ -58,6 +58,7 @@ class JobRoutes:
             Route(jobs + "/{job}/runs", self.runs, methods=["GET"]),
             Route(run, self.run, methods=["GET"]),
             Route(f"{run}/terminate", self.terminate, methods=["POST"]),
+            Route(f"{run}/rerun", self.rerun, methods=["POST"]),
             Route("/{workspace}/results/{token}", self.results, methods=["GET"]),
         ]
 
@@ -125,6 +126,14 @@ class JobRoutes:
         place, batch = await self._places.batch(request, Scope.RUN)
         await self._services.batches.terminate(batch, _run_id(request), by=place.actor.name)
         return json_reply({"message": "Job run terminated"})
+
+    async def rerun(self, request: Request) -> Response:
+        """
+        Run again what failed or was canceled; ours.
+        """
+        place, batch = await self._places.batch(request, Scope.RUN)
+        job = await self._services.start.rerun(place, batch, _run_id(request))
+        return json_reply({"jobRunId": str(job.id), "message": "Triggered"})
 
     async def results(self, request: Request) -> Response:
         """

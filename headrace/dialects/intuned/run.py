@@ -5,7 +5,7 @@ Starting jobs and single runs the Intuned way, for its own wire and for whoever 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import msgspec
@@ -15,7 +15,7 @@ from headrace.core.batch import AutomationProject, Batch
 from headrace.core.errors import InvalidError
 from headrace.core.job import Job
 from headrace.core.plan import Limits
-from headrace.dialects.intuned.compile import Asked, compile_batch, compile_run
+from headrace.dialects.intuned.compile import Asked, compile_batch, compile_rerun, compile_run
 from headrace.dialects.intuned.ids import RUN_ID_LENGTH, run_id
 from headrace.dialects.intuned.secrets import opened
 from headrace.dialects.intuned.wire import JobBody, RunBody
@@ -70,6 +70,18 @@ class StartAutomations:
         _refuse_sessions(place.project)
         new, plan = compile_batch(batch, body, place.project, self._asked(place, trigger))
         return await self._batches.start(batch, new, plan)
+
+    async def rerun(self, place: Place, batch: Batch, job_id: UUID) -> Job:
+        """
+        Start a job of those items of an ended one that did not complete, as they were.
+
+        Raises:
+            NotFoundError: no such job was made of the batch.
+            ConflictError: the batch is paused, or the job has not ended or has nothing to repeat.
+        """
+        job, plan, sealed, items = await self._batches.failed_items(batch, job_id)
+        new, plan = compile_rerun(plan, job, items, batch, self._asked(place, "rerun"))
+        return await self._batches.start(batch, replace(new, sealed=sealed), plan)
 
     async def run(self, place: Place, body: RunBody) -> str:
         """

@@ -272,6 +272,35 @@ async def test_terminate_job_run(api: Any) -> None:
     assert {item["apiInfo"]["reason"]["type"] for item in items} == {"job-run-terminated"}
 
 
+async def test_rerun_job_run(api: Any) -> None:
+    """
+    Ours: only what did not complete runs again, with the inputs it had, also when the job says something else by now.
+    """
+    tries: dict[str, int] = {}
+
+    async def function(work: ItemWork) -> ItemEnd:
+        name = work.item.name
+        tries[name] = tries.get(name, 0) + 1
+        return ItemEnd(outcome=BROKEN) if name == "flaky" and tries[name] == 1 else done(name)
+
+    once = {"retry": {"maximumAttempts": 1}}
+    payload = [{"apiName": name, "parameters": {"of": name}, **once} for name in ("good", "flaky")]
+    async with api.kit.workers(function):
+        await api.create(payload=payload)
+        first = await api.trigger()
+        await api.ended(first)
+        await api("PUT", "/jobs/demo-batch", {"payload": BODY["payload"], "configuration": {}})
+        again = (await api("POST", f"/jobs/demo-batch/runs/{first}/rerun")).json()["jobRunId"]
+        ended = await api.ended(again)
+        nothing = await api("POST", f"/jobs/demo-batch/runs/{again}/rerun")
+
+    assert (ended["status"], ended["payloads"], ended["successful_runs"]) == ("SUCCESS", 1, 1)
+    assert tries == {"good": 1, "flaky": 2}
+    (item,) = (await api("GET", f"/jobs/demo-batch/runs/{again}/items")).json()
+    assert item["apiInfo"]["parameters"] == {"of": "flaky"}
+    assert nothing.status_code == 400
+
+
 async def test_run_start(api: Any) -> None:
     """
     201 with a run's id of 21 characters; the pending run is there.
