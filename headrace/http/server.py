@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from starlette.types import ASGIApp
 
 from headrace.core.errors import InvalidError
@@ -43,20 +44,19 @@ def create_app(
     body_limit_bytes: int,
     root_dialect: str = "",
     monotonic: Callable[[], float] = time.monotonic,
-) -> FastAPI:
+) -> Starlette:
     """
     Mount every wire under its prefix, the one named *root_dialect* also at the root; health and metrics beside them.
 
     What is mounted on the result afterwards is reached only where no root dialect is.
     """
-    app = FastAPI(title="Headrace", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     metrics = Metrics()
-    app.router.routes.extend(health_routes(services, metrics))
     guarded = {wire.name: _guard(wire, metrics, body_limit_bytes, monotonic) for wire in wires}
-    for wire in wires:
-        app.mount(wire.prefix, guarded[wire.name])
+    mounts = [Mount(wire.prefix, app=guarded[wire.name]) for wire in wires]
     if root_dialect:
-        app.mount("/", guarded[root_dialect])
+        mounts.append(Mount("/", app=guarded[root_dialect]))
+    app = Starlette(routes=[*health_routes(services, metrics), *mounts])
+    app.router.redirect_slashes = False
     app.add_middleware(SafePath, refuse=partial(_refuse, wires, root_dialect))
     return app
 

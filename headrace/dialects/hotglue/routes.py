@@ -65,8 +65,8 @@ class HotglueRoutes:
     def routes(self, prefix: str = "") -> list[Route]:
         jobs = f"{prefix}/{{env_id}}/{{flow_id}}/{{tenant}}/jobs"
         return [
-            Route(jobs, self.run, methods=["POST"]),
             Route(f"{jobs}/status", self.status, methods=["GET"]),
+            Route(jobs, self.run, methods=["POST"]),
             Route(jobs, self.history, methods=["GET"]),
             Route(f"{jobs}/latest", self.latest, methods=["GET"]),
             Route(f"{jobs}/kill", self.kill, methods=["POST", "DELETE"]),
@@ -159,7 +159,8 @@ def hotglue_wire(services: Services, tenancy: Tenancy) -> Wire:
     """
     v1 = HotglueRoutes(services, tenancy.run_flow).routes()
     v2 = HotglueRoutes(services, tenancy.run_connector).routes("/v2")
-    routes = [*tenancy_routes(tenancy), *(tenancy.doors.guarded(route) for route in (*v2, *v1))]
+    # Routes are tried in their order, and clients poll: the calls that come most stand first.
+    routes = [*(tenancy.doors.guarded(route) for route in (*v1, *v2)), *tenancy_routes(tenancy)]
     router = Router(routes, redirect_slashes=False)
     return Wire(name=DIALECT, prefix="/hotglue", app=router, reply=hotglue_reply, outside=_cors)
 
