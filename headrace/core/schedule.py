@@ -156,18 +156,20 @@ def decide(
     anchor: datetime,
     misfire: Misfire,
     grace: timedelta,
+    present_since: datetime,
 ) -> Verdict:
     """
     Say what becomes of the instants from *due_at*, which is one, to *now*.
 
-    The last one fires when it is not older than *grace*. When it is, after a downtime or a jump of the clock, `skip` lets it go and
-    `latest` fires it all the same; the ones before it are let go. `all` fires each of the last day in turn, one a call.
+    The last one fires when somebody was there for it: *present_since* at most *grace* after it, however many others had to be dealt with
+    first. When nobody was, after a downtime or a jump of the clock, `skip` lets it go and `latest` fires it all the same; the ones
+    before it are let go. `all` fires each of the last day in turn, one a call.
     """
     if misfire == "all":
         first, missed = _first_since(recurrence, due_at, now - CATCH_UP_WINDOW, anchor)
         return Verdict(first, fire=True, missed=missed, next_at=next_after(recurrence, first, anchor=anchor))
     last = last_until(recurrence, now, since=due_at, anchor=anchor)
-    fire = misfire == "latest" or now - last <= grace
+    fire = misfire == "latest" or present_since - last <= grace
     missed = _count(recurrence, due_at, last, anchor) + (not fire)
     return Verdict(last, fire=fire, missed=missed, next_at=next_after(recurrence, last, anchor=anchor))
 

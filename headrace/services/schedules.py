@@ -81,6 +81,8 @@ class Schedules:
         self._new_id = new_id
         self._misfire = misfire
         self._grace = grace
+        self._looked_at: datetime | None = None
+        self._present_since: datetime | None = None
 
     async def put(
         self,
@@ -146,11 +148,11 @@ class Schedules:
             StoreUnavailableError: nothing was written; the instant is met again.
         """
         async with self._database.transaction() as connection:
-            found = await self._schedules.lock_due(connection, now=now)
-            if found is None:
+            schedule, looked_at = await self._schedules.lock_due(connection, now=now)
+            present_since = self._look(looked_at)
+            if schedule is None:
                 return False
-            schedule, looked_at = found
-            verdict = self._decide(schedule, looked_at)
+            verdict = self._decide(schedule, looked_at, present_since)
             await self._meet(connection, schedule, verdict)
             await self._schedules.advance(connection, schedule.id, verdict.next_at)
         return True
@@ -161,7 +163,16 @@ class Schedules:
         """
         return await self._schedules.forget_firings(older_than_days=_HISTORY_DAYS)
 
-    def _decide(self, schedule: Schedule, now: datetime) -> Verdict:
+    def _look(self, looked_at: datetime) -> datetime:
+        """
+        Note a look; gives since when this node has been looking without a gap, so that slowness is no absence.
+        """
+        last, self._looked_at = self._looked_at, looked_at
+        if self._present_since is None or last is None or not last <= looked_at <= last + self._grace:
+            self._present_since = looked_at
+        return self._present_since
+
+    def _decide(self, schedule: Schedule, now: datetime, present_since: datetime) -> Verdict:
         assert schedule.next_at is not None  # noqa: S101 - it was found by it
         return decide(
             parse(schedule.expression),
@@ -170,6 +181,7 @@ class Schedules:
             anchor=schedule.anchor_at,
             misfire=self._misfire,
             grace=self._grace,
+            present_since=present_since,
         )
 
     async def _meet(self, connection: Connection, schedule: Schedule, verdict: Verdict) -> None:

@@ -156,23 +156,27 @@ class Schedules:
         """
         return bool(await self._database.run(f"delete from schedule where {_HERE}", place.parameters))
 
-    async def lock_due(self, connection: Connection, *, now: datetime | None) -> tuple[Schedule, datetime] | None:
+    async def lock_due(self, connection: Connection, *, now: datetime | None) -> tuple[Schedule | None, datetime]:
         """
-        Hold the schedule that has been due for longest, of those that no other node holds; gives it and the time it is.
+        Hold the schedule that has been due for longest, of those that no other node holds; gives it, or None, and the time it is.
 
         With *now* None, the time is the database's.
         """
         row = await (
             await connection.execute(
                 """
-                select *, coalesce(%(now)s::timestamptz, now()) as looked_at from schedule
-                where next_at <= coalesce(%(now)s::timestamptz, now())
-                order by next_at, id limit 1 for update skip locked
+                with due as (
+                  select * from schedule where next_at <= coalesce(%(now)s::timestamptz, now())
+                  order by next_at, id limit 1 for update skip locked
+                )
+                select due.*, clock.looked_at
+                from (select coalesce(%(now)s::timestamptz, now()) as looked_at) clock left join due on true
                 """,
                 {"now": now},
             )
         ).fetchone()
-        return (self._schedule(row), row["looked_at"]) if row else None
+        assert row is not None  # noqa: S101 - a left join keeps the clock
+        return self._schedule(row) if row["id"] else None, row["looked_at"]
 
     async def meet(self, connection: Connection, schedule_id: UUID, instant: datetime) -> bool:
         """

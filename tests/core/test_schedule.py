@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.core.errors import InvalidError
-from headrace.core.schedule import decide, last_until, next_after, parse
+from headrace.core.schedule import Misfire, Verdict, decide, last_until, next_after, parse
 
 NOON = datetime(2026, 3, 28, 12, 0, tzinfo=UTC)
 GRACE = timedelta(minutes=5)
@@ -94,26 +94,39 @@ def test_next_and_last_agree(expression: str, after: datetime, seconds: int) -> 
     assert following is None or following > until
 
 
-def test_a_late_look_fires_the_last_instant_within_its_grace() -> None:
-    verdict = decide(
-        parse("*/1 * * * *"), NOON, NOON + timedelta(seconds=150), anchor=NOON, misfire="skip", grace=GRACE
+def judge(expression: str, now: datetime, misfire: Misfire, *, present_since: datetime | None = None) -> Verdict:
+    return decide(
+        parse(expression), NOON, now, anchor=NOON, misfire=misfire, grace=GRACE, present_since=present_since or now
     )
+
+
+def test_a_late_look_fires_the_last_instant_within_its_grace() -> None:
+    verdict = judge("*/1 * * * *", NOON + timedelta(seconds=150), "skip")
 
     assert (verdict.instant, verdict.fire, verdict.missed) == (NOON + timedelta(minutes=2), True, 2)
     assert verdict.next_at == NOON + timedelta(minutes=3)
 
 
 def test_17_skip_lets_go_what_is_older_than_its_grace() -> None:
-    verdict = decide(parse("0 * * * *"), NOON, NOON + timedelta(hours=2.5), anchor=NOON, misfire="skip", grace=GRACE)
+    verdict = judge("0 * * * *", NOON + timedelta(hours=2.5), "skip")
 
     assert (verdict.instant, verdict.fire, verdict.missed) == (NOON + timedelta(hours=2), False, 3)
     assert verdict.next_at == NOON + timedelta(hours=3)
 
 
+def test_17_slowness_is_no_absence() -> None:
+    """
+    Whoever has been looking all along fires an instant however late its turn comes.
+    """
+    verdict = judge("0 * * * *", NOON + timedelta(minutes=40), "skip", present_since=NOON - timedelta(hours=1))
+
+    assert (verdict.instant, verdict.fire, verdict.missed) == (NOON, True, 0)
+
+
 def test_17_all_goes_back_a_day_and_no_further() -> None:
     now = NOON + timedelta(hours=48, minutes=30)
 
-    verdict = decide(parse("0 * * * *"), NOON, now, anchor=NOON, misfire="all", grace=GRACE)
+    verdict = judge("0 * * * *", now, "all")
 
     assert (verdict.instant, verdict.fire, verdict.missed) == (NOON + timedelta(hours=25), True, 25)
     assert verdict.next_at == NOON + timedelta(hours=26)
@@ -123,6 +136,6 @@ def test_a_year_of_missed_minutes_is_decided_at_once() -> None:
     """
     Counting stops at a thousand; nobody waits for half a million.
     """
-    verdict = decide(parse("* * * * *"), NOON, NOON + timedelta(days=365), anchor=NOON, misfire="latest", grace=GRACE)
+    verdict = judge("* * * * *", NOON + timedelta(days=365), "latest")
 
     assert (verdict.fire, verdict.missed, verdict.instant) == (True, 1000, NOON + timedelta(days=365))
