@@ -99,15 +99,26 @@ class Executor:
                 tenant_files=self._tenant_files,
                 api_key=api_key,
             )
+            outcome: Outcome | None = None
             try:
                 with HomeLink(work.plan.variables.get("JOB_ID", ""), root.folder):
                     outcome = await self._steps(desk, prefix)
+                if isinstance(outcome, Succeeded) or work.plan.save_snapshots_on_failure:
+                    await self._keep(desk)
             finally:
-                await asyncio.to_thread(root.forget_secrets)
-            if isinstance(outcome, Succeeded) or work.plan.save_snapshots_on_failure:
-                details = [output.get("export_details") or {} for output in desk.outputs.values()]
-                await self._tenant_files.keep(work, root, details)
+                ended = outcome is not None or journal.cancel_requested
+                await asyncio.to_thread(root.forget_secrets, for_good=ended)
             return outcome, bookmarks(desk) if isinstance(outcome, Succeeded) else ()
+
+    async def _keep(self, desk: AttemptDesk) -> None:
+        """
+        Keep what the job has made of its tenant's files and config.
+        """
+        details = [output.get("export_details") or {} for output in desk.outputs.values()]
+        await self._tenant_files.keep(desk.work, desk.root, details)
+        edited = read_json(desk.root.edited_tenant_config)
+        if isinstance(edited, dict):
+            await desk.journal.save_tenant_config(edited)
 
     async def _steps(self, desk: AttemptDesk, prefix: str) -> Outcome:
         """

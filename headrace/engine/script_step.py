@@ -34,7 +34,7 @@ async def run_script(desk: AttemptDesk, step: Script) -> Succeeded | Failed:
     _write_files(desk, step)
     outcome = await (_run(desk, step) if step.source is not None else _pass_through(desk, step))
     if isinstance(outcome, Succeeded) and (edited := edited_tenant_config(desk.work, root)):
-        await desk.journal.save_tenant_config(edited)
+        write_json(root.edited_tenant_config, edited, secret=True)
     return outcome
 
 

@@ -47,6 +47,7 @@ class JobRoot:
         self.selected_tables = folder / "selectedTables.json"
         self.mapping = folder / "mapping.json"
         self.tenant_config = self.snapshots / "tenant-config.json"
+        self.edited_tenant_config = self.work / "tenant-config.json"
         self.given_snapshots = self.work / "snapshots.json"
         self.script_began = self.work / "script-began"
         self.new_bookmark = self.work / "bookmark.json"
@@ -91,10 +92,12 @@ class JobRoot:
         found = [file for pattern in patterns for file in self.folder.glob(pattern)]
         return sorted(found, key=lambda file: file.stat().st_mtime_ns)
 
-    def forget_secrets(self) -> None:
+    def forget_secrets(self, *, for_good: bool = True) -> None:
         """
-        Remove files with settings, which the job no longer needs.
+        Remove files with settings; what a next attempt of the job needs stays, unless it is *for_good*.
         """
+        if for_good:
+            self.edited_tenant_config.unlink(missing_ok=True)
         for file in (self.config, self.source_config, self.target_config):
             file.unlink(missing_ok=True)
         for pattern in ("targets/*/config.json", "snapshots/tenant-config.json", ".headrace/lent/*.json"):

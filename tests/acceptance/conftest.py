@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from acceptance.projects import ProjectFolder
+from acceptance.projects import ProjectFolder, contract_flow
 from acceptance.running_server import RunningServer, running
 
 TAP_MODES = (
@@ -36,6 +36,7 @@ def shared_server() -> Iterator[RunningServer]:
 
 def shared_project(folder: Path) -> ProjectFolder:
     project = ProjectFolder(folder, workspaces={"demo": {}, "discovering": {"settings": {"force_discover": True}}})
+    contract_flow(project)
     taps = {mode: {"mode": mode, "secret": "s3cr3t-t0ken/with+signs", "refresh_token": "r1"} for mode in TAP_MODES}
     taps |= {"endless": {"mode": "slow", "records": 10**6}, "queued": {}}
     project.flow("plain", taps, limits={"sync": {"no_progress_seconds": 2, "grace_seconds": 1}})

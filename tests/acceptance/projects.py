@@ -28,6 +28,11 @@ class ProjectFolder:
                 "discover": False,
                 "secrets": ["secret"],
             },
+            "tap-source": {
+                "kind": "tap",
+                "command": ["python", str(FAKES / "tap_source.py")],
+                "secrets": ["refresh_token"],
+            },
             "target-fake": {"kind": "target", "command": ["python", str(FAKES / "target.py")]},
         }
         main: dict[str, Any] = {"workspaces": {"demo": {}}, **sections}
@@ -65,3 +70,34 @@ class ProjectFolder:
         if requirements:
             (folder / "requirements.txt").write_text(requirements)
         return self
+
+
+CONTRACT_TENANTS = (
+    "cycle", "files", "at-discover", "at-sync", "at-etl", "at-export", "shot-sync", "shot-etl", "shot-export", "limited",
+)  # fmt: skip
+
+
+def contract_flow(project: ProjectFolder) -> None:
+    """
+    Add the flow `contract`: a tap with a rotating token, a script that looks at its surroundings, a target that reports each record.
+    """
+    project.flow(
+        "contract",
+        {tenant: (_source(project.folder, tenant), {"mode": "sdk"}) for tenant in CONTRACT_TENANTS},
+        script="etl_contract.py",
+        source="tap-source",
+        files={"format": "csv"},
+        limits={stage: {"grace_seconds": 2} for stage in ("sync", "etl", "export")},
+    )
+
+
+def _source(project: Path, tenant: str) -> dict[str, Any]:
+    """
+    Make a source for `tap_source.py`, three rows and a token beside the project folder; gives the tap's settings.
+    """
+    folder = project.parent / "source"
+    folder.mkdir(parents=True, exist_ok=True)
+    rows, tokens = folder / f"{tenant}.json", folder / f"{tenant}.token"
+    rows.write_text(json.dumps([{"id": number, "name": f"name {number}"} for number in (1, 2, 3)]))
+    tokens.write_text("token-1")
+    return {"rows": str(rows), "tokens": str(tokens), "refresh_token": "token-1"}
