@@ -21,6 +21,7 @@ from headrace.core.ports import Dialect
 from headrace.dialects.hotglue.discover import HotglueDiscover
 from headrace.dialects.hotglue.project import HotglueDialect
 from headrace.dialects.intuned.project import IntunedDialect
+from headrace.dialects.matatika.project import MatatikaDialect
 from headrace.engine.procrastinate import ProcrastinateQueue, open_pool
 from headrace.services.access import Access
 from headrace.services.admission import Admission
@@ -49,7 +50,7 @@ def dialects() -> dict[str, Dialect]:
     """
     Give every dialect by name.
     """
-    known: list[Dialect] = [HotglueDialect(), HotglueDiscover(), IntunedDialect()]
+    known: list[Dialect] = [HotglueDialect(), HotglueDiscover(), IntunedDialect(), MatatikaDialect()]
     return {dialect.name: dialect for dialect in known}
 
 

@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
+from uuid import uuid4
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from headrace.api.routes import api_wire
 from headrace.deliveries.dispatcher import Dispatcher
@@ -35,12 +36,15 @@ from headrace.dialects.hotglue.schedules import SubmitScheduled
 from headrace.dialects.hotglue.tenancy import Tenancy
 from headrace.dialects.intuned.places import IntunedServices
 from headrace.dialects.intuned.routes import intuned_wire
+from headrace.dialects.matatika.compile import DIALECT as MATATIKA
+from headrace.dialects.matatika.routes import matatika_wire
 from headrace.engine.ticker import Ticker
 from headrace.http.server import create_app
 from headrace.http.services_bundle import Services
 from headrace.loop import every
 from headrace.parts import Parts, background, limits_of, new_id, now, parts
 from headrace.serve_intuned import intuned_of
+from headrace.serve_matatika import Matatika, matatika_of
 from headrace.services.connections import Linking
 from headrace.services.schedules import Schedules
 from headrace.services.tenant_tokens import TenantTokens
@@ -76,11 +80,14 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
             p.announcements.secret_of,
             Senders(sender, buckets, intuned.fan_outs.sink_of),
             chance=random.random,
+            # A try is ended within four fifths of its lease.
+            lease=timedelta(seconds=settings.webhook_timeout_seconds / 0.8 + 10),
             pause=pause_of,
         )
-        hotglue = hotglue_of(p)
+        matatika = matatika_of(p)
+        hotglue = hotglue_of(p, matatika)
         ticker = Ticker(hotglue.schedules)
-        app = web_app(p, hotglue, intuned)
+        app = web_app(p, hotglue, matatika, intuned)
         config = uvicorn.Config(
             app,
             host=settings.host,
@@ -97,6 +104,8 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
             every(1.0, intuned.automations.reload, name="automations"),
             every(600.0, p.retention.tick, name="retention"),
             every(1.0, ticker.tick, name="schedules"),
+            every(1.0, matatika.follow_ups.tick, name="what follows from pipelines"),
+            every(3600.0, matatika.desk.jobs.forget_strays, name="stray duties"),
             every(3600.0, hotglue.schedules.forget_old, name="schedule history"),
             dispatcher.run(),
         ]
@@ -110,7 +119,7 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
         await sender.close()
 
 
-def web_app(p: Parts, hotglue: Tenancy, intuned: IntunedServices) -> FastAPI:
+def web_app(p: Parts, hotglue: Tenancy, matatika: Matatika, intuned: IntunedServices) -> Starlette:
     """
     Put every wire over the services.
     """
@@ -126,13 +135,18 @@ def web_app(p: Parts, hotglue: Tenancy, intuned: IntunedServices) -> FastAPI:
     )
     return create_app(
         services,
-        wires=[hotglue_wire(services, hotglue), intuned_wire(intuned), api_wire(services)],
+        wires=[
+            hotglue_wire(services, hotglue),
+            intuned_wire(intuned),
+            matatika_wire(matatika.desk, new_id=uuid4),
+            api_wire(services),
+        ],
         body_limit_bytes=settings.body_limit_bytes,
         root_dialect=settings.root_dialect,
     )
 
 
-def hotglue_of(p: Parts) -> Tenancy:
+def hotglue_of(p: Parts, matatika: Matatika) -> Tenancy:
     """
     Make what hotglue's paths ask.
     """
@@ -154,7 +168,7 @@ def hotglue_of(p: Parts) -> Tenancy:
     schedules = Schedules(
         p.database,
         ScheduleStore(p.database, p.sealer),
-        submit={HOTGLUE: SubmitScheduled(run_flow, run_connector)},
+        submit={HOTGLUE: SubmitScheduled(run_flow, run_connector), MATATIKA: matatika.submit_scheduled},
         new_id=new_id,
         misfire=p.settings.schedule_misfire,
         grace=timedelta(seconds=p.settings.schedule_grace_seconds),

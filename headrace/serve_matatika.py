@@ -11,13 +11,17 @@ from uuid import uuid4
 from headrace.dialects.matatika.compile import DIALECT
 from headrace.dialects.matatika.desk import Desk
 from headrace.dialects.matatika.doors import Doors
+from headrace.dialects.matatika.follow import FollowUps
 from headrace.dialects.matatika.run import RunPipelines
 from headrace.dialects.matatika.scheduled import SubmitScheduledRun
 from headrace.parts import Parts, limits_of, new_id, now
 from headrace.services.meltano_projects import MeltanoProjects
+from headrace.services.notices import Notices
 from headrace.services.pipeline_jobs import PipelineJobs
 from headrace.services.pipelines import Components, Pipelines
 from headrace.services.schedules import Schedules
+from headrace.services.shelf import Shelf
+from headrace.store.notifications import Notifications
 from headrace.store.resources import Resources
 from headrace.store.schedules import Schedules as ScheduleStore
 
@@ -30,6 +34,7 @@ class Matatika:
 
     desk: Desk
     submit_scheduled: SubmitScheduledRun
+    follow_ups: FollowUps
 
 
 def matatika_of(p: Parts) -> Matatika:
@@ -49,7 +54,8 @@ def matatika_of(p: Parts) -> Matatika:
         pipelines, jobs, limits=limits_of(settings), api_url=f"{settings.public_url}/matatika/api", new_id=uuid4
     )
     doors = Doors(p.access)
-    submit = SubmitScheduledRun(doors, pipelines, runs)
+    notices = Notices(resources, Notifications(p.database), new_id=uuid4)
+    submit = SubmitScheduledRun(doors, pipelines, runs, notices)
     # Setting and deleting alone; the one `Schedules` with every dialect's submit turns instants into jobs.
     schedules = Schedules(
         p.database,
@@ -66,7 +72,10 @@ def matatika_of(p: Parts) -> Matatika:
         jobs=jobs,
         runs=runs,
         schedules=schedules,
+        notices=notices,
+        shelf=Shelf(resources),
+        keys=p.access,
         now=now,
         v1_statuses=settings.matatika_v1_statuses,
     )
-    return Matatika(desk, submit)
+    return Matatika(desk, submit, FollowUps(doors, pipelines, jobs, runs, notices))

@@ -18,6 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import msgspec
+
 from headrace.core.errors import EnvironmentBuildError, FencedError, RetriableError
 from headrace.core.meltano import MeltanoProject, Plugin, singular
 from headrace.core.outcome import Blame, Cause, Failed, Succeeded
@@ -94,7 +96,10 @@ class CommandSteps:
         if not step.script and not step.argv:
             desk.book.write("Nothing to run.", stage=step.name)
             return StepEnd(outcome=Succeeded({"exit_code": 0}))
-        return StepEnd(outcome=await self._command(step, project, path, desk))
+        try:
+            return StepEnd(outcome=await self._command(step, project, path, desk))
+        finally:
+            project.forget_system_folder()
 
     @staticmethod
     def _say_which_try(step: Command, desk: Desk) -> None:
@@ -107,6 +112,8 @@ class CommandSteps:
         if step.project is not None:
             stored = await self._files.obtain(f"projects/{step.project}/files")
             await asyncio.to_thread(copy_tree, stored, project.folder)
+            programs = await self._files.get(f"projects/{step.project}/.complete")
+            await asyncio.to_thread(project.make_executable, msgspec.json.decode(programs or b"[]"))
         if step.plugins:
             await asyncio.to_thread(project.add_plugins, step.plugins)
 
@@ -133,6 +140,8 @@ class CommandSteps:
         desk: Desk,
     ) -> None:
         source = known.ancestor(plugin.name)
+        if source is None and plugin.executable:  # a program of the project itself
+            return
         if source is None:  # a file bundle, or one that the hub alone knows: Meltano decides
             await self._by_meltano(plugin, project, variables, desk)
             return

@@ -54,10 +54,24 @@ class ProjectFolder:
         """
         return read_project(self._document(), self._locks()) if self.exists else MeltanoProject()
 
+    def forget_system_folder(self) -> None:
+        """
+        Remove what Meltano kept beside the project: settings of plugins among it, which hold secrets when a run was killed.
+        """
+        shutil.rmtree(self.folder / ".meltano", ignore_errors=True)
+
+    def make_executable(self, names: Iterable[str]) -> None:
+        """
+        Let files of the project be programs again: a store keeps no modes.
+        """
+        for name in names:
+            (self.folder / name).chmod(0o755)
+
     def add_plugins(self, plugins: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
         """
         Add definitions to meltano.yml; one of a name that is there already wins over the file's.
         """
+        self.read()  # says what is wrong with the file before we build on it
         document = (
             self._document() if self.exists else {"default_environment": "dev", "environments": [{"name": "dev"}]}
         )

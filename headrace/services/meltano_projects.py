@@ -13,10 +13,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from headrace.core.errors import DefinitionError
 from headrace.core.meltano import FILE, MeltanoProject
 from headrace.store.files import FileStore
-from headrace.store.meltano_folder import MeltanoFolder, files_of, fingerprint, read_folder
+from headrace.store.meltano_folder import MeltanoFolder, files_of, fingerprint, programs_of, read_folder
 from headrace.store.workspaces import Workspace
 
 
@@ -99,9 +101,11 @@ class MeltanoProjects:
         for name, content in sorted(files.items()):
             digest.update(f"{len(name.encode())}:{name}\0{len(content)}:".encode())
             digest.update(content)
+        programs = await asyncio.to_thread(programs_of, folder, files)
+        digest.update("\0".join(programs).encode())
         key = digest.hexdigest()
         if await self._files.get(f"projects/{key}/.complete") is None:
             for name, content in files.items():
                 await self._files.put(f"projects/{key}/files/{name}", content)
-            await self._files.put(f"projects/{key}/.complete", b"")
+            await self._files.put(f"projects/{key}/.complete", msgspec.json.encode(programs))
         return Snapshot(digest=key, folder=await asyncio.to_thread(read_folder, folder))

@@ -123,6 +123,30 @@ class PipelineJobs:
                 await self.stop(job, by=by)
         await self.remove_deleted()
 
+    async def owing(self, *, limit: int = 100) -> list[Job]:
+        """
+        List jobs from which something may follow now, oldest first.
+        """
+        return await pipeline_jobs.owing(self._database, limit=limit)
+
+    async def started_told(self, job: Job) -> bool:
+        """
+        Note that a job's start was told; False when it was before.
+        """
+        return await pipeline_jobs.started_told(self._database, job.id)
+
+    async def followed(self, job: Job) -> None:
+        """
+        Note that all that follows from a job has been done.
+        """
+        await pipeline_jobs.done(self._database, job.id)
+
+    async def forget_strays(self) -> int:
+        """
+        Drop duties whose jobs were never made; gives their number.
+        """
+        return await pipeline_jobs.forget_strays(self._database)
+
     async def remove_deleted(self) -> int:
         """
         Remove what is left of ended jobs whose deletion was asked for; gives their number.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -131,6 +131,13 @@ def files_of(folder: Path) -> dict[str, bytes]:
             )
         found[file.relative_to(folder).as_posix()] = content
     return found
+
+
+def programs_of(folder: Path, names: Iterable[str]) -> list[str]:
+    """
+    List those of the files that may be executed, sorted.
+    """
+    return sorted(name for name in names if os.access(folder / name, os.X_OK))
 
 
 def _walk(folder: Path, top: Path) -> Iterator[Path]:

@@ -18,9 +18,12 @@ from headrace.core.pipelines import OFF, Pipeline
 from headrace.dialects.matatika.compile import DIALECT, TENANT
 from headrace.dialects.matatika.doors import Doors, id_of
 from headrace.dialects.matatika.run import RunPipelines
+from headrace.services.access import Access
+from headrace.services.notices import Notices
 from headrace.services.pipeline_jobs import PipelineJobs
 from headrace.services.pipelines import Components, Pipelines, Surroundings, Workspace
 from headrace.services.schedules import SchedulePlace, Schedules
+from headrace.services.shelf import Shelf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,9 @@ class Desk:
     jobs: PipelineJobs
     runs: RunPipelines
     schedules: Schedules
+    notices: Notices
+    shelf: Shelf
+    keys: Access
     now: Callable[[], datetime]
     v1_statuses: bool = False
 
@@ -75,7 +81,9 @@ class Desk:
         Give a workspace and the key of its webhook; empty for none.
         """
         workspace = await self.doors.open(workspace_id)
-        return workspace, str(workspace.definition.get("settings", {}).get("deployment_secret", ""))
+        kept = await self.shelf.find("workspace", workspace.id)
+        declared = workspace.definition.get("settings", {}).get("deployment_secret", "")
+        return workspace, str((kept.secret.get("deploymentSecret") if kept else None) or declared)
 
     async def schedule(self, pipeline: Pipeline) -> None:
         """

@@ -13,11 +13,17 @@ from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from headrace.dialects.matatika.compile import DIALECT
+from headrace.dialects.matatika.component_routes import ComponentRoutes
+from headrace.dialects.matatika.dataset_routes import DatasetRoutes
 from headrace.dialects.matatika.desk import Desk
 from headrace.dialects.matatika.errors import matatika_reply
 from headrace.dialects.matatika.hal import hal_reply, links_of
 from headrace.dialects.matatika.job_routes import JobRoutes
+from headrace.dialects.matatika.key_routes import KeyRoutes
+from headrace.dialects.matatika.notice_routes import NoticeRoutes
 from headrace.dialects.matatika.pipeline_routes import PipelineRoutes
+from headrace.dialects.matatika.plugin_routes import PluginRoutes
+from headrace.dialects.matatika.workspace_routes import WorkspaceRoutes
 from headrace.http.server import Wire
 
 _TOP = ("workspaces", "profiles", "apikeys", "subscriptions", "notifications", "dataplugins", "jobs", "pipelines")
@@ -31,6 +37,12 @@ def matatika_wire(desk: Desk, *, new_id: Callable[[], UUID]) -> Wire:
     routes: list[Route] = [
         *JobRoutes(desk).routes(),
         *PipelineRoutes(desk, new_id=new_id).routes(),
+        *ComponentRoutes(desk, new_id=new_id).routes(),
+        *PluginRoutes(desk, new_id=new_id).routes(),
+        *WorkspaceRoutes(desk, new_id=new_id).routes(),
+        *NoticeRoutes(desk).routes(),
+        *DatasetRoutes(desk, new_id=new_id).routes(),
+        *KeyRoutes(desk, new_id=new_id).routes(),
         *_root_routes(desk),
     ]
     router = Router([Mount("/api", app=Router(routes, redirect_slashes=False))], redirect_slashes=False)

@@ -19,6 +19,7 @@ from headrace.core.plan import Limits
 from headrace.dialects.matatika.compile import DIALECT
 from headrace.dialects.matatika.desk import Desk
 from headrace.dialects.matatika.doors import Doors
+from headrace.dialects.matatika.follow import FollowUps
 from headrace.dialects.matatika.project import MatatikaDialect
 from headrace.dialects.matatika.routes import matatika_wire
 from headrace.dialects.matatika.run import RunPipelines
@@ -33,11 +34,14 @@ from headrace.runners.environments import Environments
 from headrace.runners.process import ShimPool
 from headrace.services.job_keys import JobKeys
 from headrace.services.meltano_projects import MeltanoProjects
+from headrace.services.notices import Notices
 from headrace.services.pipeline_jobs import PipelineJobs
 from headrace.services.pipeline_states import PipelineStates
 from headrace.services.pipelines import Components, Pipelines
 from headrace.services.schedules import Schedules
+from headrace.services.shelf import Shelf
 from headrace.services.tenant_locks import TenantLocks
+from headrace.store.notifications import Notifications
 from headrace.store.resources import Resources
 from headrace.store.schedules import Schedules as ScheduleStore
 
@@ -59,10 +63,12 @@ class Mill:
             self.pipelines, self.jobs, limits=Limits(grace_seconds=2), api_url="http://headrace.test", new_id=uuid4
         )
         doors = Doors(house.access)
+        notices = Notices(resources, Notifications(house.database), new_id=uuid4)
+        self.follow_ups = FollowUps(doors, self.pipelines, self.jobs, self.runs, notices)
         self.schedules = Schedules(
             house.database,
             ScheduleStore(house.database, house.sealer),
-            submit={DIALECT: SubmitScheduledRun(doors, self.pipelines, self.runs)},
+            submit={DIALECT: SubmitScheduledRun(doors, self.pipelines, self.runs, notices)},
             new_id=uuid4,
         )
         self.desk = Desk(
@@ -72,6 +78,9 @@ class Mill:
             jobs=self.jobs,
             runs=self.runs,
             schedules=self.schedules,
+            notices=notices,
+            shelf=Shelf(resources),
+            keys=house.access,
             now=lambda: datetime.now(UTC),
         )
         commands = CommandSteps(house.files, Environments(environments), PipelineStates(house.database))

@@ -1,0 +1,72 @@
+"""
+A small Meltano project: its tap and its target come from the index, its data are two lines.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+_SLEEPY = """
+import sys, time
+print("asleep", file=sys.stderr, flush=True)
+time.sleep(300)
+"""
+
+
+def write_project(
+    folder: Path, *, path: str = "data.jsonl", package: str = "tap-jsonl==0.3.1", sleeping: bool = False
+) -> None:
+    """
+    Write meltano.yml and the data; with *sleeping*, also a tap without a package that says `asleep` and sleeps.
+    """
+    (folder / "out").mkdir(exist_ok=True)
+    (folder / "out" / "keep").touch()  # git knows no empty folders, and neither does a copy
+    (folder / "data.jsonl").write_text('{"id": 1, "name": "a"}\n{"id": 2, "name": "b"}\n')
+    extractors: list[dict[str, Any]] = [
+        {
+            "name": "tap-jsonl",
+            "namespace": "tap_jsonl",
+            "pip_url": package,
+            "executable": "tap-jsonl",
+            "capabilities": ["catalog", "discover", "state"],
+            "settings": [
+                {"name": "path"},
+                {"name": "stream_name"},
+                {"name": "primary_keys", "kind": "array"},
+                {"name": "api_token", "kind": "password"},
+            ],
+            "config": {"path": path, "stream_name": "flights", "primary_keys": ["id"]},
+        }
+    ]
+    if sleeping:
+        script = folder / "sleepy.py"
+        script.write_text(f"#!{sys.executable}\n{_SLEEPY}")
+        script.chmod(0o755)
+        extractors.append(
+            {
+                "name": "tap-sleepy",
+                "namespace": "tap_sleepy",
+                "executable": "./sleepy.py",
+                "capabilities": ["state"],
+                "config": {},
+            }
+        )
+    loaders = [
+        {
+            "name": "target-jsonl",
+            "namespace": "target_jsonl",
+            "pip_url": "target-jsonl==0.1.4",
+            "executable": "target-jsonl",
+            "settings": [{"name": "destination_path"}, {"name": "do_timestamp_file", "kind": "boolean"}],
+            "config": {"destination_path": "out", "do_timestamp_file": False},
+        }
+    ]
+    project = {
+        "default_environment": "dev",
+        "environments": [{"name": "dev"}],
+        "plugins": {"extractors": extractors, "loaders": loaders},
+    }
+    (folder / "meltano.yml").write_text(json.dumps(project, indent=1))
