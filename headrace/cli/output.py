@@ -26,6 +26,8 @@ _MARKS = {
 }
 _NO_MARK = ("·", "dim")
 
+_WIDEST = 40  # of a table's column but the last
+
 
 def to_people() -> bool:
     """
@@ -51,18 +53,22 @@ def say_ids(ids: Iterable[str]) -> None:
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, nothing: str) -> None:
     """
-    Show *rows*, one line each where the first column is never cut and the last one first; *nothing* is said when there are none.
+    Show *rows*, one line each: what does not fit is cut from the last column; *nothing* is said when there are none.
     """
     from rich.table import Table
+    from rich.text import Text
 
     rows = list(rows)
     if not rows:
         print(nothing)
         return
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
-        last = column == columns[-1]
-        table.add_column(column, overflow="ellipsis" if last else "fold", no_wrap=last or column == columns[0])
+    *firsts, last = columns
+    for number, column in enumerate(firsts):
+        # Their full width, so that the last column alone gives way.
+        widest = max(Text.from_markup(str(value)).cell_len for value in (column, *(row[number] for row in rows)))
+        table.add_column(column, no_wrap=True, min_width=min(widest, _WIDEST))
+    table.add_column(last, no_wrap=True, overflow="ellipsis")
     for row in rows:
         table.add_row(*row)
     console().print(table)
