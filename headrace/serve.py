@@ -104,6 +104,7 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
             every(1.0, intuned.automations.reload, name="automations"),
             every(600.0, p.retention.tick, name="retention"),
             every(1.0, ticker.tick, name="schedules"),
+            every(1.0, matatika.deployments.tick, name="Meltano projects"),
             every(1.0, matatika.follow_ups.tick, name="what follows from pipelines"),
             every(3600.0, matatika.desk.jobs.forget_strays, name="stray duties"),
             every(3600.0, hotglue.schedules.forget_old, name="schedule history"),
@@ -138,7 +139,7 @@ def web_app(p: Parts, hotglue: Tenancy, matatika: Matatika, intuned: IntunedServ
         wires=[
             hotglue_wire(services, hotglue),
             intuned_wire(intuned),
-            matatika_wire(matatika.desk, new_id=uuid4),
+            matatika_wire(matatika.desk, matatika.deployments, new_id=uuid4),
             api_wire(services),
         ],
         body_limit_bytes=settings.body_limit_bytes,

@@ -9,6 +9,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 from headrace.dialects.matatika.compile import DIALECT
+from headrace.dialects.matatika.deploy import Deployments
 from headrace.dialects.matatika.desk import Desk
 from headrace.dialects.matatika.doors import Doors
 from headrace.dialects.matatika.follow import FollowUps
@@ -35,6 +36,7 @@ class Matatika:
     desk: Desk
     submit_scheduled: SubmitScheduledRun
     follow_ups: FollowUps
+    deployments: Deployments
 
 
 def matatika_of(p: Parts) -> Matatika:
@@ -78,4 +80,4 @@ def matatika_of(p: Parts) -> Matatika:
         now=now,
         v1_statuses=settings.matatika_v1_statuses,
     )
-    return Matatika(desk, submit, FollowUps(doors, pipelines, jobs, runs, notices))
+    return Matatika(desk, submit, FollowUps(doors, pipelines, jobs, runs, notices), Deployments(desk, projects))

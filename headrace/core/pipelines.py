@@ -27,6 +27,7 @@ class Pipeline:
         properties: `{component}.{setting}` to a text; may be secrets.
         triggered_by: names of pipelines, or `deploy`.
         draft: not checked, and not to be run.
+        from_file: the project's files define it; it goes when they do not any more.
         config_job: the job that last configured it.
     """
 
@@ -44,6 +45,7 @@ class Pipeline:
     properties: dict[str, str] = field(default_factory=dict)
     draft: bool = False
     managed: bool = False
+    from_file: bool = False
     config_job: UUID | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None

@@ -89,17 +89,20 @@ class CommandSteps:
         """
         self._say_which_try(step, desk)
         project = ProjectFolder(desk.root.folder / "project")
+        try:
+            return StepEnd(outcome=await self._run(step, project, desk))
+        finally:
+            project.forget_system_folder()
+
+    async def _run(self, step: Command, project: ProjectFolder, desk: Desk) -> Succeeded | Failed:
         await self._bring(step, project)
         known = await asyncio.to_thread(project.read) if step.meltano else MeltanoProject()
         desk.book.learn(Redactor(desk.secrets | _secrets_in(known)))
         path = await self._install(step, known, project, desk)
         if not step.script and not step.argv:
             desk.book.write("Nothing to run.", stage=step.name)
-            return StepEnd(outcome=Succeeded({"exit_code": 0}))
-        try:
-            return StepEnd(outcome=await self._command(step, project, path, desk))
-        finally:
-            project.forget_system_folder()
+            return Succeeded({"exit_code": 0})
+        return await self._command(step, project, path, desk)
 
     @staticmethod
     def _say_which_try(step: Command, desk: Desk) -> None:

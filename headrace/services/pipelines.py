@@ -376,7 +376,7 @@ def _derived(workspace: Workspace, name: str) -> UUID:
 
 _PIPELINE_FIELDS: Final = {
     "label": "label", "schedule": "schedule", "timeout": "timeout_seconds", "maxRetries": "max_retries",
-    "script": "script", "draft": "draft", "managed": "managed",
+    "script": "script", "draft": "draft", "managed": "managed", "fromFile": "from_file",
 }  # fmt: skip
 _PIPELINE_LISTS: Final = {"dataComponents": "data_components", "actions": "actions", "triggeredBy": "triggered_by"}
 

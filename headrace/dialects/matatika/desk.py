@@ -13,7 +13,6 @@ from starlette.requests import Request
 
 from headrace.core.actor import Actor, Scope
 from headrace.core.errors import NotFoundError
-from headrace.core.job import Job
 from headrace.core.pipelines import OFF, Pipeline
 from headrace.dialects.matatika.compile import DIALECT, TENANT
 from headrace.dialects.matatika.doors import Doors, id_of
@@ -69,12 +68,6 @@ class Desk:
         """
         actor = await self.doors.actor(request)
         return actor, await self.doors.workspace(actor, request.path_params["workspace_id"], scope)
-
-    async def deploy(self, workspace: Workspace, *, by: Actor | None = None, trigger: str = "api") -> Job:
-        """
-        Apply what a workspace's folder says now, and submit the job that makes it ready.
-        """
-        return await self.runs.deploy(await self.pipelines.around(workspace), by=by, trigger=trigger)
 
     async def deployment_secret(self, workspace_id: str | UUID) -> tuple[Workspace, str]:
         """

@@ -60,6 +60,12 @@ class Doors:
         except NotFoundError:
             raise NotFoundError(f"Entity not found: {id_or_name}", entity=str(id_or_name)) from None
 
+    async def all(self) -> list[Workspace]:
+        """
+        List every workspace, for the server itself.
+        """
+        return await self._access.workspaces(_SERVER)
+
     async def mine(self, actor: Actor) -> list[Workspace]:
         """
         List the workspaces that *actor* is a member of, by name.

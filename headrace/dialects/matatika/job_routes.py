@@ -19,6 +19,7 @@ from starlette.routing import Route
 from headrace.core.actor import Scope
 from headrace.core.errors import ForbiddenError, InvalidError
 from headrace.core.job import Job
+from headrace.dialects.matatika.deploy import Deployments
 from headrace.dialects.matatika.desk import Desk
 from headrace.dialects.matatika.doors import id_of
 from headrace.dialects.matatika.hal import Links, hal_reply, links_of, page, paging_of, timestamp
@@ -36,8 +37,9 @@ class JobRoutes:
     One method a path.
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, deployments: Deployments) -> None:
         self._desk = desk
+        self._deployments = deployments
 
     def routes(self) -> list[Route]:
         return [
@@ -113,7 +115,7 @@ class JobRoutes:
     async def deploy(self, request: Request) -> Response:
         actor = await self._desk.doors.actor(request)
         workspace = await self._desk.doors.workspace(actor, request.path_params["workspace_id"], Scope.DEFINE)
-        job = await self._desk.deploy(workspace, by=actor)
+        job = await self._deployments.deploy(workspace, by=actor)
         return hal_reply(request, self._shown(request, job, links_of(request)), HTTPStatus.ACCEPTED)
 
     async def deploy_by_webhook(self, request: Request) -> Response:
@@ -125,7 +127,7 @@ class JobRoutes:
         made = hmac.new(secret.encode(), await request.body(), hashlib.sha1).hexdigest()
         if not secret or not hmac.compare_digest(sent.encode(), f"sha1={made}".encode()):
             raise ForbiddenError("The signature does not fit.", "Sign the body with the workspace's deploymentSecret.")
-        job = await self._desk.deploy(workspace, trigger="webhook")
+        job = await self._deployments.deploy(workspace, trigger="webhook")
         return hal_reply(request, self._shown(request, job, links_of(request)), HTTPStatus.ACCEPTED)
 
     async def _job(self, request: Request, scope: Scope) -> tuple[Job, str]:

@@ -23,6 +23,7 @@ from headrace.dialects.matatika.hal import hal_reply, links_of, page, paging_of,
 from headrace.dialects.matatika.views import pipeline_view, shown_properties
 from headrace.dialects.matatika.wire import MASK, object_of, pipeline_in
 from headrace.services.pipelines import is_secret, problems_of, refuse
+from headrace.services.project_definitions import as_documents
 
 _METRICS_MOST = 1000
 
@@ -48,6 +49,7 @@ class PipelineRoutes:
             Route(f"{here}/validate", self.validate, methods=["POST"]),  # the spelling of 2021
             Route(f"{here}/{{pipeline_id}}", self.put, methods=["PUT"]),
             Route(f"{here}/{{pipeline_id}}/draft", self.put_draft, methods=["PUT"]),
+            Route("/workspaces/{workspace_id}/project-files", self.files, methods=["GET"]),  # ours
             Route("/pipelines/{pipeline_id}", self.view, methods=["GET"]),
             Route("/pipelines/{pipeline_id}", self.delete, methods=["DELETE"]),
             Route("/pipelines/{pipeline_id}/environment", self.environment, methods=["GET"]),
@@ -140,6 +142,26 @@ class PipelineRoutes:
             if job.details.get("type") == "PIPELINE_RUN"
         ]
         return hal_reply(request, rows)
+
+    async def files(self, request: Request) -> Response:
+        """
+        Give the files that would define what the workspace has: path to text, without secret properties.
+        """
+        _, workspace = await self._desk.entered(request, Scope.DEFINE)
+        around = await self._desk.pipelines.around(workspace)
+        secret = {
+            each.id: frozenset(
+                key
+                for key, value in shown_properties(around, each, secrets=False).items()
+                if value == MASK and each.properties[key] != MASK
+            )
+            for each in around.pipelines.values()
+        } | {
+            each.id: frozenset(name for name in each.properties if is_secret(name, around.settings_of(each)))
+            for each in around.components.values()
+        }
+        stores = [each for each in around.components.values() if each.created_at is not None]
+        return hal_reply(request, as_documents(around.pipelines.values(), stores, secret=secret))
 
     async def _put(self, request: Request, *, draft: bool) -> Response:
         actor, workspace = await self._desk.entered(request, Scope.DEFINE)

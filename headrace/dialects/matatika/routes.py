@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from headrace.dialects.matatika.compile import DIALECT
 from headrace.dialects.matatika.component_routes import ComponentRoutes
 from headrace.dialects.matatika.dataset_routes import DatasetRoutes
+from headrace.dialects.matatika.deploy import Deployments
 from headrace.dialects.matatika.desk import Desk
 from headrace.dialects.matatika.errors import matatika_reply
 from headrace.dialects.matatika.hal import hal_reply, links_of
@@ -30,12 +31,12 @@ _TOP = ("workspaces", "profiles", "apikeys", "subscriptions", "notifications", "
 _BARE = ("jobs", "pipelines", "channels", "datasets", "alerts", "comments")
 
 
-def matatika_wire(desk: Desk, *, new_id: Callable[[], UUID]) -> Wire:
+def matatika_wire(desk: Desk, deployments: Deployments, *, new_id: Callable[[], UUID]) -> Wire:
     """
     Make the wire.
     """
     routes: list[Route] = [
-        *JobRoutes(desk).routes(),
+        *JobRoutes(desk, deployments).routes(),
         *PipelineRoutes(desk, new_id=new_id).routes(),
         *ComponentRoutes(desk, new_id=new_id).routes(),
         *PluginRoutes(desk, new_id=new_id).routes(),

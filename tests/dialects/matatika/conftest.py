@@ -17,6 +17,7 @@ from house import ADMIN_KEY, HeldTicket, House, open_house
 
 from headrace.core.plan import Limits
 from headrace.dialects.matatika.compile import DIALECT
+from headrace.dialects.matatika.deploy import Deployments
 from headrace.dialects.matatika.desk import Desk
 from headrace.dialects.matatika.doors import Doors
 from headrace.dialects.matatika.follow import FollowUps
@@ -83,6 +84,7 @@ class Mill:
             keys=house.access,
             now=lambda: datetime.now(UTC),
         )
+        self.deployments = Deployments(self.desk, self.projects)
         commands = CommandSteps(house.files, Environments(environments), PipelineStates(house.database))
         executor = Executor(
             pool,
@@ -115,7 +117,10 @@ class Mill:
             run_flow=_no_flows,
         )
         app = create_app(
-            services, wires=[matatika_wire(self.desk, new_id=uuid4)], body_limit_bytes=2**20, monotonic=time.monotonic
+            services,
+            wires=[matatika_wire(self.desk, self.deployments, new_id=uuid4)],
+            body_limit_bytes=2**20,
+            monotonic=time.monotonic,
         )
         return httpx2.AsyncClient(
             transport=httpx2.ASGITransport(app=app),

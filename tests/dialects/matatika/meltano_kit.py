@@ -9,18 +9,25 @@ import sys
 from pathlib import Path
 from typing import Any
 
-_SLEEPY = """
+_SCRIPTS = {
+    "sleepy": """
 import sys, time
 print("asleep", file=sys.stderr, flush=True)
 time.sleep(300)
-"""
+""",
+    "broken": """
+import sys
+print("ERROR the source is not there", file=sys.stderr, flush=True)
+sys.exit(3)
+""",
+}
 
 
 def write_project(
-    folder: Path, *, path: str = "data.jsonl", package: str = "tap-jsonl==0.3.1", sleeping: bool = False
+    folder: Path, *, path: str = "data.jsonl", package: str = "tap-jsonl==0.3.1", script: str = ""
 ) -> None:
     """
-    Write meltano.yml and the data; with *sleeping*, also a tap without a package that says `asleep` and sleeps.
+    Write meltano.yml and the data; with *script*, also a tap of that name without a package that misbehaves.
     """
     (folder / "out").mkdir(exist_ok=True)
     (folder / "out" / "keep").touch()  # git knows no empty folders, and neither does a copy
@@ -41,15 +48,15 @@ def write_project(
             "config": {"path": path, "stream_name": "flights", "primary_keys": ["id"]},
         }
     ]
-    if sleeping:
-        script = folder / "sleepy.py"
-        script.write_text(f"#!{sys.executable}\n{_SLEEPY}")
-        script.chmod(0o755)
+    if script:
+        program = folder / f"{script}.py"
+        program.write_text(f"#!{sys.executable}\n{_SCRIPTS[script]}")
+        program.chmod(0o755)
         extractors.append(
             {
-                "name": "tap-sleepy",
-                "namespace": "tap_sleepy",
-                "executable": "./sleepy.py",
+                "name": f"tap-{script}",
+                "namespace": f"tap_{script}",
+                "executable": f"./{script}.py",
                 "capabilities": ["state"],
                 "config": {},
             }

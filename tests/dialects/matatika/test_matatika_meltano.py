@@ -54,13 +54,13 @@ async def test_a_failing_tap_is_an_error_that_says_why(mill: Mill) -> None:
     """
     Section 7.3: Meltano ends with 1, whatever the tap's own code was; the cause is the tap's last word.
     """
-    write_project(mill.project, path="missing.jsonl")
+    write_project(mill.project, script="broken")
 
-    job = await mill.run(await mill.pipeline("broken", dataComponents=["tap-jsonl", "target-jsonl"]))
+    job = await mill.run(await mill.pipeline("broken", dataComponents=["tap-broken", "target-jsonl"]))
     detailed = await mill.job(job["id"], **{"enable-task-details": "true"})
 
     assert (job["status"], job["exitCode"]) == ("ERROR", 1)
-    assert "missing.jsonl" in await mill.logs(job["id"])
+    assert "the source is not there" in await mill.logs(job["id"])
     assert detailed["arguments"][:2] == ["meltano", "run"]
 
 
@@ -68,7 +68,7 @@ async def test_a_stop_ends_meltano_and_its_plugins(mill: Mill) -> None:
     """
     Section 7.3: TERM to the whole group, exit 143, no process left.
     """
-    write_project(mill.project, sleeping=True)
+    write_project(mill.project, script="sleepy")
     pipeline = await mill.pipeline("slow", dataComponents=["tap-sleepy", "target-jsonl"])
     job = await mill.create(pipeline)
     working = asyncio.create_task(mill.work())

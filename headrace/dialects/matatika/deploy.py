@@ -1,0 +1,124 @@
+"""
+Deployments: what the files of a workspace's project define becomes what the workspace has.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from uuid import UUID
+
+import structlog
+
+from headrace.core.actor import Actor
+from headrace.core.errors import CallerError, DefinitionError
+from headrace.core.job import Job
+from headrace.core.pipelines import Component, Pipeline
+from headrace.dialects.matatika.desk import Desk
+from headrace.services.meltano_projects import MeltanoProjects
+from headrace.services.pipelines import Workspace
+from headrace.services.project_definitions import Definitions, definitions_of
+
+log = structlog.get_logger(__name__)
+
+
+class Deployments:
+    """
+    Applies projects; a duty too: `tick` applies those whose files have changed.
+    """
+
+    def __init__(self, desk: Desk, projects: MeltanoProjects) -> None:
+        self._desk = desk
+        self._projects = projects
+        self._applied: dict[UUID, str | None] = {}
+
+    async def tick(self) -> int:
+        """
+        Apply every project whose files have changed; gives their number.
+        """
+        changed = 0
+        for workspace in await self._desk.doors.all():
+            try:
+                snapshot = await self._projects.of(workspace)
+                if self._applied.get(workspace.id) != snapshot.digest:
+                    await self.apply(workspace)
+                    changed += 1
+            except DefinitionError as problem:
+                if self._applied.get(workspace.id) != problem.reason:
+                    log.error("project refused", workspace=workspace.name, reason=problem.reason)
+                self._applied[workspace.id] = problem.reason
+        return changed
+
+    async def deploy(self, workspace: Workspace, *, by: Actor | None = None, trigger: str = "api") -> Job:
+        """
+        Apply a workspace's project as it is now, and submit the job that tells of it.
+
+        Raises:
+            ActiveJobError: a deployment has not ended.
+            DefinitionError: the project is too large.
+        """
+        await self.apply(workspace)
+        return await self._desk.runs.deploy(await self._desk.pipelines.around(workspace), by=by, trigger=trigger)
+
+    async def apply(self, workspace: Workspace) -> Definitions:
+        """
+        Let a workspace have what its project's files define; what is wrong in them is told in the log and changes nothing.
+        """
+        snapshot = await self._projects.of(workspace)
+        definitions = definitions_of(snapshot, workspace.id)
+        problems = list(definitions.problems)
+        await self._components(workspace, definitions, problems)
+        await self._pipelines(workspace, definitions, problems)
+        for problem in problems:
+            log.error("definition refused", workspace=workspace.name, reason=problem.reason, **problem.facts)
+        self._applied[workspace.id] = snapshot.digest
+        return replace(definitions, problems=tuple(problems))
+
+    async def _components(
+        self, workspace: Workspace, definitions: Definitions, problems: list[DefinitionError]
+    ) -> None:
+        around = await self._desk.pipelines.around(workspace)
+        for component in definitions.components:
+            known = around.components.get(component.name)
+            if known is not None and known.created_at is not None and not _changed(known, component):
+                continue
+            put = component if known is None else replace(component, id=known.id)
+            try:
+                await self._desk.components.put(around, put)
+            except CallerError as error:
+                problems.append(DefinitionError(f"{component.name}: {error}"))
+
+    async def _pipelines(self, workspace: Workspace, definitions: Definitions, problems: list[DefinitionError]) -> None:
+        around = await self._desk.pipelines.around(workspace)
+        for pipeline in _in_order(definitions.pipelines):
+            known = around.pipelines.get(pipeline.name)
+            put = pipeline if known is None else replace(pipeline, id=known.id, config_job=known.config_job)
+            try:
+                kept, _ = await self._desk.pipelines.put(await self._desk.pipelines.around(workspace), put)
+                await self._desk.schedule(kept)
+            except CallerError as error:
+                problems.append(DefinitionError(f"{pipeline.name}: {error}"))
+        named = {each.name for each in definitions.pipelines} | definitions.lost
+        for pipeline in around.pipelines.values():
+            if pipeline.from_file and pipeline.name not in named:
+                await self._desk.unschedule(pipeline)
+                await self._desk.pipelines.delete(pipeline.id)
+
+
+def _changed(known: Component, new: Component) -> bool:
+    return (known.plugin, known.jdbc_url) != (new.plugin, new.jdbc_url) or (
+        bool(new.properties) and known.properties != new.properties
+    )
+
+
+def _in_order(pipelines: tuple[Pipeline, ...]) -> list[Pipeline]:
+    """
+    Put pipelines after those that trigger them, so that each finds what it names.
+    """
+    waiting, done = list(pipelines), list[Pipeline]()
+    names = {each.name for each in pipelines}
+    while waiting:
+        known = {each.name for each in done}
+        ready = [each for each in waiting if not (set(each.triggered_by) & names) - known - {each.name}]
+        done += ready or waiting  # a circle: each is refused by its own check
+        waiting = [each for each in waiting if each not in ready] if ready else []
+    return done
