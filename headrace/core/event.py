@@ -31,9 +31,6 @@ class EventKind(StrEnum):
     STEP_COMPLETED = "step-completed"
     STEP_FAILED = "step-failed"
     STEP_CANCELLED = "step-cancelled"
-    STEP_SKIPPED = "step-skipped"
-    BOOKMARK_SAVED = "bookmark-saved"
-    CONFIG_SAVED = "config-saved"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
