@@ -113,26 +113,26 @@ async def test_l1_a_tap_that_the_flow_does_not_offer_is_refused(client: httpx2.A
     assert "tap-flights" in reply.json()["Message"]
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"[]",
-        b"{",
-        b'{"source": {}}',
-        b'{"source": {"tap": 5}}',
-        b'{"source": {"tap": "tap-flights", "config": []}}',
-        b'{"source": {"tap": "tap-flights", "symlink": "x"}}',
-        b'{"source": {"tap": "tap-flights", "config": {"a": "\\u0000"}}}',
-        b'{"source": {"tap": "../x"}}',
-    ],
-)
-async def test_l1_a_wrong_body_is_refused_and_changes_nothing(client: httpx2.AsyncClient, body: bytes) -> None:
-    reply = await client.post(SOURCES, content=body)
+WRONG_LINKS = [
+    b"[]",
+    b"{",
+    b'{"source": {}}',
+    b'{"source": {"tap": 5}}',
+    b'{"source": {"tap": "tap-flights", "config": []}}',
+    b'{"source": {"tap": "tap-flights", "symlink": "x"}}',
+    b'{"source": {"tap": "tap-flights", "config": {"a": "\\u0000"}}}',
+    b'{"source": {"tap": "../x"}}',
+]
 
-    assert reply.status_code == 400
-    assert set(reply.json()) == {"Code", "Message"}
-    [element] = (await client.get(f"{SOURCES}?config=true")).json()
-    assert element["config"] == {"token": "secret-of-acme"}
+
+async def test_l1_a_wrong_body_is_refused_and_changes_nothing(client: httpx2.AsyncClient) -> None:
+    for body in WRONG_LINKS:
+        reply = await client.post(SOURCES, content=body)
+
+        assert reply.status_code == 400
+        assert set(reply.json()) == {"Code", "Message"}
+        [element] = (await client.get(f"{SOURCES}?config=true")).json()
+        assert element["config"] == {"token": "secret-of-acme"}
 
 
 @pytest.mark.parametrize(

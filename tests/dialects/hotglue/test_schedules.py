@@ -47,44 +47,49 @@ async def test_j7_no_schedule_is_a_disabled_one(client: httpx2.AsyncClient) -> N
     assert (await client.get(SCHEDULE)).json() == {"State": "DISABLED"}
 
 
-@pytest.mark.parametrize(
-    "expression",
-    ["cron(0 0 * * *)", "cron(0 0 ? * * *)", "*/15 * * * *", "0 8 ? * MON-FRI *", "rate(6 hours)", "CRON(5 4 * * SUN)"],
-)
-async def test_j7_every_form_is_taken(client: httpx2.AsyncClient, expression: str) -> None:
-    put = await client.put(SCHEDULE, json={"schedule_expression": expression})
-
-    assert (put.status_code, put.json()) == (200, {})
-    shown = (await client.get(SCHEDULE)).json()
-    assert (shown["ScheduleExpression"], shown["State"]) == (expression, "ENABLED")
-    assert datetime.fromisoformat(shown["next_at"]) > datetime.now(UTC)
+FORMS = [
+    "cron(0 0 * * *)",
+    "cron(0 0 ? * * *)",
+    "*/15 * * * *",
+    "0 8 ? * MON-FRI *",
+    "rate(6 hours)",
+    "CRON(5 4 * * SUN)",
+]
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {},
-        {"schedule_expression": ""},
-        {"schedule_expression": 5},
-        {"schedule_expression": "cron(0 0 30 2 *)"},
-        {"schedule_expression": "cron(61 * * * *)"},
-        {"schedule_expression": "rate(0 hours)"},
-        {"schedule_expression": "every day"},
-        {"schedule_expression": "cron(0 0 1 1 ? 1999)"},
-        {**NIGHTLY, "state": "SOMETIMES"},
-        {**NIGHTLY, "override_start_date": "yesterday"},
-        {**NIGHTLY, "environment_variables": {"A=B": "1"}},
-        {**NIGHTLY, "job_type": "sideways"},
-    ],
-)
-async def test_j7_a_wrong_schedule_is_refused_and_changes_nothing(
-    client: httpx2.AsyncClient, body: dict[str, Any]
-) -> None:
-    reply = await client.put(SCHEDULE, json=body)
+async def test_j7_every_form_is_taken(client: httpx2.AsyncClient) -> None:
+    for expression in FORMS:
+        put = await client.put(SCHEDULE, json={"schedule_expression": expression})
 
-    assert reply.status_code == 400
-    assert set(reply.json()) == {"Code", "Message"}
-    assert (await client.get(SCHEDULE)).json() == {"State": "DISABLED"}
+        assert (put.status_code, put.json()) == (200, {})
+        shown = (await client.get(SCHEDULE)).json()
+        assert (shown["ScheduleExpression"], shown["State"]) == (expression, "ENABLED")
+        assert datetime.fromisoformat(shown["next_at"]) > datetime.now(UTC)
+
+
+WRONG_SCHEDULES = [
+    {},
+    {"schedule_expression": ""},
+    {"schedule_expression": 5},
+    {"schedule_expression": "cron(0 0 30 2 *)"},
+    {"schedule_expression": "cron(61 * * * *)"},
+    {"schedule_expression": "rate(0 hours)"},
+    {"schedule_expression": "every day"},
+    {"schedule_expression": "cron(0 0 1 1 ? 1999)"},
+    {**NIGHTLY, "state": "SOMETIMES"},
+    {**NIGHTLY, "override_start_date": "yesterday"},
+    {**NIGHTLY, "environment_variables": {"A=B": "1"}},
+    {**NIGHTLY, "job_type": "sideways"},
+]
+
+
+async def test_j7_a_wrong_schedule_is_refused_and_changes_nothing(client: httpx2.AsyncClient) -> None:
+    for body in WRONG_SCHEDULES:
+        reply = await client.put(SCHEDULE, json=body)
+
+        assert reply.status_code == 400
+        assert set(reply.json()) == {"Code", "Message"}
+        assert (await client.get(SCHEDULE)).json() == {"State": "DISABLED"}
 
 
 async def test_j7_disabled_keeps_the_expression_and_makes_no_job(

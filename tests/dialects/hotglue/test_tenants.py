@@ -133,17 +133,23 @@ async def test_t3_what_a_tenant_keeps_is_sealed(client: httpx2.AsyncClient, hous
     assert b"plain-to-see" not in bytes(row["config"])
 
 
-@pytest.mark.parametrize(
-    "body",
-    [b"", b"[]", b'{"config": 1}', b'{"config": {"metadata": []}}', b'{"config": {"metadata": {"a": "\\u0000"}}}'],
-)
-async def test_t5_a_wrong_body_changes_nothing(client: httpx2.AsyncClient, body: bytes) -> None:
-    await client.put(f"{ACME}/metadata", json={"config": {"metadata": {"a": 1}}})
+WRONG_METADATA = [
+    b"",
+    b"[]",
+    b'{"config": 1}',
+    b'{"config": {"metadata": []}}',
+    b'{"config": {"metadata": {"a": "\\u0000"}}}',
+]
 
-    reply = await client.put(f"{ACME}/metadata", content=body)
 
-    assert reply.status_code == 400
-    assert (await client.get(f"{ACME}/metadata")).json() == {"a": 1}
+async def test_t5_a_wrong_body_changes_nothing(client: httpx2.AsyncClient) -> None:
+    for body in WRONG_METADATA:
+        await client.put(f"{ACME}/metadata", json={"config": {"metadata": {"a": 1}}})
+
+        reply = await client.put(f"{ACME}/metadata", content=body)
+
+        assert reply.status_code == 400
+        assert (await client.get(f"{ACME}/metadata")).json() == {"a": 1}
 
 
 @pytest.mark.parametrize(
