@@ -78,6 +78,6 @@ def matatika_of(p: Parts) -> Matatika:
         shelf=Shelf(resources),
         keys=p.access,
         now=now,
-        v1_statuses=settings.matatika_v1_statuses,
+        v1_statuses=settings.matatika_statuses == "v1",
     )
     return Matatika(desk, submit, FollowUps(doors, pipelines, jobs, runs, notices), Deployments(desk, projects))

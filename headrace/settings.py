@@ -75,8 +75,8 @@ class Settings(BaseSettings):
         300.0, description="A scheduled instant that is met within this time still counts as in time."
     )
 
-    matatika_v1_statuses: bool = Field(
-        False, description="Whether Matatika's jobs show the four statuses of 2021, with UNKNOWN for a queued job."
+    matatika_statuses: Literal["v2", "v1"] = Field(
+        "v2", description="Words for the statuses of Matatika's jobs: today's five, or the four of 2021."
     )
     webhook_timeout_seconds: float = Field(15.0, description="Longest time for a receiver to answer.")
     webhook_private_networks: bool = Field(

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.cli import demo, doctor, flows, jobs, keys, run, serving
+from headrace.cli import demo, doctor, flows, jobs, keys, meltano, run, serving
 from headrace.cli.failures import INTERRUPTED, exit_code_of
 from headrace.cli.output import say_error
 from headrace.core.errors import HeadraceError
@@ -63,6 +63,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(keys.app, name="keys")
+app.add_typer(meltano.app, name="meltano")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
