@@ -34,7 +34,7 @@ roomy as (
   where (j.state = 'running' or j.state = 'waiting' and j.ready) and j.cancel_requested_at is null
 ),
 pool_room as (
-  select f.pool, min(f.pool_size) - count(s.ordinal) as room
+  select f.pool, coalesce(min(f.pool_size), 2147483647) - count(s.ordinal) as room
   from fan_out f
   left join step s on s.job_id = f.job_id and s.state in ('admitted', 'running') and s.item_id is not null
   where f.open and f.pool in (select pool from hungry)

@@ -64,7 +64,7 @@ async def test_the_python_client_completes_every_operation(api: Any, app: FastAP
         pytest.skip(f"the client cannot be installed here: {stderr.strip()[-200:]}")
 
     async with served(app) as origin, api.kit.workers(function):
-        script = str(Path(__file__).with_name("client_script.py"))
+        script = str(Path(__file__).with_name("intuned_client_script.py"))
         code, stdout, stderr = await run(python, script, f"{origin}{PREFIX}", ADMIN_KEY)
 
     assert code == 0, stderr

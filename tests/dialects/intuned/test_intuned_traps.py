@@ -8,7 +8,7 @@ import json
 from typing import Any
 from uuid import uuid4
 
-from conftest import BODY
+from intuned_kit import BODY
 
 HARD = [
     ("not json", b"{"),

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx2
-from conftest import BODY
+from intuned_kit import BODY
 from item_kit import BROKEN, done
 
 from headrace.core.fan_out import ItemEnd
