@@ -23,8 +23,8 @@ from headrace.engine.toolbox import Toolbox
 from headrace.engine.worker import Worker
 from headrace.loop import every
 from headrace.parts import background, new_id, now, parts
+from headrace.runners.automation import AutomationRunner
 from headrace.runners.environments import Environments
-from headrace.runners.item_call import no_runtime
 from headrace.runners.process import ShimPool
 from headrace.services.item_attempts import ItemAttempts
 from headrace.services.job_keys import JobKeys
@@ -74,7 +74,7 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
                 pool,
                 p.files,
                 p.logs,
-                no_runtime,
+                AutomationRunner(environments, p.files),
                 project=settings.project.absolute() if settings.project else None,
                 clock=now,
             ),

@@ -23,6 +23,7 @@ class AutomationProject:
         api_access: whether single runs may be started; jobs always may.
         auth_sessions: whether every call needs a kept login.
         source: digest of the stored copy of the folder.
+        options: what every call is told: `browser` (true, false, or by the function), `headful`, `browser_size`.
         proxy, sink, max_attempts, timeout_seconds: what holds where a job or run says nothing.
     """
 
@@ -34,6 +35,7 @@ class AutomationProject:
     api_access: bool = True
     auth_sessions: bool = False
     source: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
     proxy: str | None = None
     sink: dict[str, Any] | None = None
     max_attempts: int | None = None

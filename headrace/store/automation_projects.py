@@ -10,10 +10,10 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -53,6 +53,11 @@ class _Defaults(Struct, rename="camel"):
     request_timeout: int | None = None
 
 
+class _BrowserSize(Struct):
+    width: Annotated[int, Meta(ge=200, le=3840)] = 1024
+    height: Annotated[int, Meta(ge=200, le=2160)] = 800
+
+
 class _Settings(Struct, rename="camel"):
     project_name: str | None = None
     workspace_id: str = ""
@@ -61,6 +66,9 @@ class _Settings(Struct, rename="camel"):
     auth_sessions: _AuthSessions = field(default_factory=_AuthSessions)
     proxy: _Deployed = field(default_factory=_Deployed)
     defaults: _Defaults = field(default_factory=_Defaults)
+    browser: bool | None = None  # ours: Intuned starts one for every call
+    headful: bool = False
+    browser_size: _BrowserSize = field(default_factory=_BrowserSize)
 
 
 def jsonc(text: str) -> Any:
@@ -119,6 +127,7 @@ def read_automation_project(folder: Path) -> AutomationProject:
         max_concurrent=limit,
         api_access=settings.api_access.enabled,
         auth_sessions=settings.auth_sessions.enabled,
+        options=_options(settings),
         proxy=proxy if isinstance(proxy, str) else None,
         sink=sink if isinstance(sink, dict) else None,
         max_attempts=settings.defaults.retry.maximum_attempts,
@@ -133,6 +142,12 @@ def _settings(file: Path) -> _Settings:
         raise _wrong(file, f"A setting is not as it should be: {error}.", "Correct it, or leave it out.") from error
     except (OSError, ValueError, YAMLError) as error:
         raise _wrong(file, f"The file cannot be read: {error}.", "Correct it.") from error
+
+
+def _options(settings: _Settings) -> dict[str, Any]:
+    size = {"width": settings.browser_size.width, "height": settings.browser_size.height}
+    wanted = {"browser": settings.browser} if settings.browser is not None else {}
+    return {**wanted, "headful": settings.headful, "browser_size": size}
 
 
 def _apis(folder: Path) -> list[str]:

@@ -201,7 +201,7 @@ def _plan(
         project=project.name,
         source=project.source,
         proxy="proxy" if proxy else None,
-        options=dict(options or {}),
+        options={**project.options, **(options or {})},
     )
     return Plan(
         fan_out=FanOut(

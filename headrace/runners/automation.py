@@ -1,0 +1,214 @@
+"""
+Run one call of an automation: a process of its own in the project's environment, under the stage's limits.
+
+    how it ended                                   what it counts as
+    it reported a result                           success, whatever its process did afterwards
+    it reported a failure                          that failure
+    its time was over                              `timeout`; the process and all below it are ended
+    a limit of the stage ended it                  `crashed`, with the limit
+    exit code 0 without a report                   `no-output`
+    any other end                                  `crashed`, with what its last lines tell
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from headrace.core.fan_out import ItemEnd
+from headrace.core.outcome import Blame, Cause, Failed, Succeeded
+from headrace.runners.automation_project import lend, requirements_of, runtime_folder, take_back
+from headrace.runners.automation_talk import Done, Failure, KeyValues, Talk, prefix_of
+from headrace.runners.environments import Environments
+from headrace.runners.item_call import ItemCall
+from headrace.runners.process import Child, Exit
+from headrace.runners.stage import REPORT_FD, Stage
+
+CALL_FD, ANSWER_FD = 4, 5
+RESULT_BYTES = 2 * 2**20
+"""Largest result, as UTF-8 JSON: what Intuned documents (2026)."""
+
+_CHILD = "automation"
+_LEAVE_SECONDS = 5.0  # what a process gets to go by itself after its last word
+_HEARD_SECONDS = 2.0
+_SENTENCE_CHARACTERS = 500
+_CODES = frozenset({"exception", "result-too-large", "no-output", "not-found", "invalid", "auth-check-failed"})
+
+
+class AutomationRunner:
+    """
+    Runs calls; see `headrace.runners.item_call` for what is asked and given back.
+
+    Args:
+        environments: of this machine.
+        kept: where the values are that outlive calls.
+    """
+
+    def __init__(self, environments: Environments, kept: KeyValues) -> None:
+        self._environments = environments
+        self._kept = kept
+
+    async def __call__(self, stage: Stage, call: ItemCall) -> ItemEnd:
+        """
+        Run one call. When this returns or raises, the process may still be there; it ends with the stage.
+
+        Raises:
+            EnvironmentBuildError: the project's environment could not be built.
+            DefinitionError: its requirements cannot be read.
+        """
+        python = await self.interpreter(stage, call.folder)
+        talk = Talk(self._kept, prefix_of(call.workspace_id, call.project))
+        folder = await asyncio.to_thread(lend, call.folder, stage.root.folder)
+        try:
+            ended = await _run(stage, call, python, folder, talk)
+        finally:
+            await asyncio.to_thread(take_back, stage.root.folder)
+        return await _end_of(stage, call, talk, ended)
+
+    async def interpreter(self, stage: Stage, project: Path) -> Path:
+        """
+        Give the interpreter of the project's environment; build that first where it has not been done.
+
+        Raises:
+            EnvironmentBuildError: it could not be built.
+            DefinitionError: the requirements cannot be read.
+        """
+        needs = await asyncio.to_thread(requirements_of, project)
+
+        def show(line: str) -> None:
+            stage.book.write(line, stage=stage.name, stream="install")
+
+        return (await self._environments.ensure(needs.lines, python=needs.python, on_line=show)).python
+
+
+async def _run(stage: Stage, call: ItemCall, python: Path, folder: Path, talk: Talk) -> Exit | None:
+    """
+    Start the process and hold the conversation; gives its end, or None when its time was over or it stays after its last word.
+    """
+    reports, writing = os.pipe()
+    reading, answers = os.pipe()
+    conversation = asyncio.create_task(talk.hold(reports, answers))
+    try:
+        with _memory_file(_told(stage, call)) as given:
+            try:
+                child = await stage.start(
+                    _CHILD,
+                    [str(python), "-P", "-m", "headrace_automation.runner"],
+                    cwd=folder,
+                    pass_fds={REPORT_FD: writing, CALL_FD: given, ANSWER_FD: reading},
+                    variables={"PYTHONPATH": str(runtime_folder())},
+                )
+            finally:
+                os.close(writing)
+                os.close(reading)
+        talk.extended_at = asyncio.get_running_loop().time()
+        ended = await _wait(stage, child, talk, call.timeout_seconds)
+        if ended is not None:  # whoever it left behind may hold the pipe, so its end is not waited for
+            await _within(talk.over, _HEARD_SECONDS)
+        return ended
+    finally:
+        conversation.cancel()
+        await asyncio.gather(conversation, return_exceptions=True)
+
+
+async def _wait(stage: Stage, child: Child, talk: Talk, timeout_seconds: float) -> Exit | None:
+    loop = asyncio.get_running_loop()
+    ended = asyncio.ensure_future(child.wait())
+    said = asyncio.ensure_future(talk.over.wait())
+    try:
+        while not ended.done() and talk.end is None:
+            left_seconds = talk.extended_at + timeout_seconds - loop.time()
+            if left_seconds <= 0:
+                await stage.children.stop(stage.children.limits.grace_seconds)
+                return None
+            waiting = {ended} if said.done() else {ended, said}
+            await asyncio.wait(waiting, timeout=left_seconds, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({ended}, timeout=_LEAVE_SECONDS)
+        return await ended if ended.done() else None
+    finally:
+        ended.cancel()
+        said.cancel()
+
+
+async def _end_of(stage: Stage, call: ItemCall, talk: Talk, ended: Exit | None) -> ItemEnd:
+    match talk.end:
+        case Done(result=result, attributes=attributes):
+            output: dict[str, Any] = {"attributes": attributes} if attributes else {}
+            return ItemEnd(outcome=Succeeded(output), result=bytes(result), wanted=tuple(talk.wanted))
+        case Failure():
+            return ItemEnd(outcome=_reported(stage, call, talk.end))
+    if stage.children.exceeded is not None or (ended is not None and not ended.succeeded):
+        found = await stage.diagnose([ended] if ended else [], program=call.name)
+        cause = replace(found.cause, stage=call.name, evidence={**found.cause.evidence, "code": "crashed"})
+        return ItemEnd(outcome=Failed(cause))
+    if ended is None:
+        sentence = f"{call.name} did not end within {call.timeout_seconds:g} s."
+        instruction = "Raise `requestTimeout`, or call extend_timeout() while it gets on."
+        return _failed(call, "timeout", sentence, instruction, timeout_seconds=call.timeout_seconds)
+    return _failed(call, "no-output", f"The process of {call.name} ended without a result.", "Let the function return.")
+
+
+def _reported(stage: Stage, call: ItemCall, failure: Failure) -> Failed:
+    sentence = stage.book.redactor.redact(failure.message).strip() or failure.name or "The function failed."
+    if len(sentence) > _SENTENCE_CHARACTERS:
+        sentence = sentence[: _SENTENCE_CHARACTERS - 1] + "…"
+    code = failure.code if failure.code in _CODES else "exception"
+    evidence = {"code": code, **({"exception": failure.name[:100]} if failure.name else {})}
+    cause = Cause(
+        call.name, sentence, instruction=stage.book.redactor.redact(failure.instruction)[:200], evidence=evidence
+    )
+    return Failed(cause, fatal=not failure.retryable)
+
+
+def _failed(call: ItemCall, code: str, sentence: str, instruction: str, **evidence: Any) -> ItemEnd:
+    cause = Cause(
+        call.name, sentence, who=Blame.DEVELOPER, instruction=instruction, evidence={"code": code, **evidence}
+    )
+    return ItemEnd(outcome=Failed(cause))
+
+
+def _told(stage: Stage, call: ItemCall) -> bytes:
+    return msgspec.json.encode(
+        {
+            "project": str(call.folder.absolute()),
+            "output": str(stage.root.folder),
+            "name": call.name,
+            "parameters": msgspec.Raw(call.parameters),
+            "result_limit_bytes": RESULT_BYTES,
+            "ids": {
+                "run_id": call.item_id,
+                "attempt": call.attempt,
+                **({"job_run_id": str(call.job_id)} if call.grows else {}),
+            },
+            "options": call.options,
+            "proxy": call.proxy,
+        }
+    )
+
+
+@contextlib.contextmanager
+def _memory_file(content: bytes) -> Iterator[int]:
+    """
+    Lend *content* as a file that no folder shows: what is in it, such as a proxy's password, is never on the disk.
+    """
+    descriptor = os.memfd_create("call")
+    try:
+        with os.fdopen(os.dup(descriptor), "wb") as file:
+            file.write(content)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+async def _within(event: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

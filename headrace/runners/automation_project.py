@@ -1,0 +1,103 @@
+"""
+What an automation project brings to a call: the requirement lines of its environment, and a working folder in which its files can be read.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import headrace
+from headrace.core.errors import DefinitionError
+from headrace.runners.requirement import name_of_requirement
+
+_WORK = "project"
+# Ours takes their place; see automation/headrace_automation/alias.py.
+_NOT_INSTALLED = frozenset({"intuned-runtime", "runtime-helpers", "headrace-automation"})
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """
+    What a project's environment is made of.
+
+    Attributes:
+        lines: requirement lines.
+        python: version range of the interpreter; None for the server's own.
+    """
+
+    lines: tuple[str, ...]
+    python: str | None = None
+
+
+def runtime_folder() -> Path:
+    """
+    Give the folder of our own copy of the runtime: in the installed package, or beside it in a checkout.
+    """
+    package = Path(headrace.__file__).parent
+    shipped = package / "automation_runtime"
+    return shipped if shipped.is_dir() else package.parent / "automation"
+
+
+def requirements_of(project: Path) -> Requirements:
+    """
+    Read requirements.txt, or the dependencies of pyproject.toml where there is none.
+
+    Raises:
+        DefinitionError: the file cannot be read.
+    """
+    listed, described = project / "requirements.txt", project / "pyproject.toml"
+    table = _project_table(described) if described.is_file() else {}
+    if listed.is_file():
+        lines = listed.read_text("utf-8-sig", errors="replace").splitlines()
+    else:
+        lines = [line for line in table.get("dependencies", []) if isinstance(line, str)]
+    kept = tuple(line.strip() for line in lines if line.strip() and not _replaced(line))
+    python = table.get("requires-python")
+    return Requirements(kept, python if isinstance(python, str) else None)
+
+
+def lend(project: Path, root: Path) -> Path:
+    """
+    Make a folder in *root* that shows the project's files, and give it.
+
+    The function runs in it: it reads the project's files by relative paths, and what it writes there is its own.
+    """
+    folder = root / _WORK
+    take_back(root)
+    folder.mkdir(exist_ok=True)
+    for entry in project.iterdir():
+        (folder / entry.name).symlink_to(entry.absolute())
+    return folder
+
+
+def take_back(root: Path) -> None:
+    """
+    Remove the links that `lend` made; what the function wrote stays.
+    """
+    folder = root / _WORK
+    if not folder.is_dir():
+        return
+    for entry in folder.iterdir():
+        if entry.is_symlink():
+            entry.unlink()
+    if not any(folder.iterdir()):
+        shutil.rmtree(folder)
+
+
+def _project_table(file: Path) -> dict[str, Any]:
+    try:
+        found = tomllib.loads(file.read_text("utf-8")).get("project", {})
+    except (OSError, ValueError) as error:
+        raise DefinitionError(
+            f"pyproject.toml of the project cannot be read: {error}.", "Correct it.", file=file.name
+        ) from error
+    return found if isinstance(found, dict) else {}
+
+
+def _replaced(line: str) -> bool:
+    return re.sub(r"[-_.]+", "-", name_of_requirement(line)).lower() in _NOT_INSTALLED

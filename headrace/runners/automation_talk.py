@@ -1,0 +1,168 @@
+"""
+What a running function says to the server, and what it is answered: one JSON object a line, each way.
+
+The other side is automation/headrace_automation/channel.py. All of it comes from the user's process, so all of it may be wrong: a line that
+is no report is passed over, and the limits are ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from typing import Any, Protocol
+from uuid import UUID
+
+import msgspec
+from msgspec import Raw, Struct
+
+from headrace.core.errors import HeadraceError
+from headrace.core.fan_out import Wanted
+
+LINE_BYTES = 8 * 2**20  # a result, a kept value or an item's parameters, escaped
+WANTED_BYTES = 64 * 2**20
+VALUE_BYTES = 2 * 2**20
+
+
+class KeyValues(Protocol):
+    """
+    Where kept values are; `headrace.store.files.FileStore` is one.
+    """
+
+    async def get(self, path: str) -> bytes | None: ...
+
+    async def put(self, path: str, data: bytes) -> None: ...
+
+
+class Done(Struct, tag_field="kind", tag="done", frozen=True):
+    result: Raw
+    attributes: dict[str, Any] = {}
+
+
+class Failure(Struct, tag_field="kind", tag="failed", frozen=True):
+    code: str
+    message: str
+    name: str = ""
+    instruction: str = ""
+    retryable: bool = True
+
+
+class _Extend(Struct, tag_field="kind", tag="extend", frozen=True):
+    pass
+
+
+class _Append(Struct, tag_field="kind", tag="append", frozen=True):
+    api: str
+    parameters: Raw
+
+
+class _Get(Struct, tag_field="kind", tag="get", frozen=True):
+    key: str
+
+
+class _Set(Struct, tag_field="kind", tag="set", frozen=True):
+    key: str
+    value: str
+
+
+_REPORT = msgspec.json.Decoder(Done | Failure | _Extend | _Append | _Get | _Set)
+
+
+class Talk:
+    """
+    One call's conversation.
+
+    Attributes:
+        end: the last word, once it was said.
+        over: set with it, or when nothing more can come.
+        wanted: items that the function asked for.
+        extended_at: when its time last began anew, by the loop's clock.
+
+    Args:
+        kept: where values outlive calls.
+        prefix: of the project's own values there.
+    """
+
+    def __init__(self, kept: KeyValues, prefix: str) -> None:
+        self.end: Done | Failure | None = None
+        self.over = asyncio.Event()
+        self.wanted: list[Wanted] = []
+        self.extended_at = asyncio.get_running_loop().time()
+        self._wanted_bytes = 0
+        self._kept = kept
+        self._prefix = prefix
+
+    async def hold(self, reports: int, answers: int) -> None:
+        """
+        Listen to *reports* and answer on *answers*, until the other side closes; both descriptors are ours.
+        """
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=LINE_BYTES)
+        hearing, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(reports, "rb", buffering=0)
+        )
+        answering, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(answers, "wb", buffering=0))
+        try:
+            while line := await reader.readline():
+                await self._take(line, answering)
+        except ValueError:  # a line over the limit: nothing behind it can be read any more
+            self._fail("result-too-large", f"A report of the function has more than {LINE_BYTES} bytes.")
+        finally:
+            self.over.set()
+            hearing.close()
+            answering.close()
+
+    async def _take(self, line: bytes, answering: asyncio.WriteTransport) -> None:
+        try:
+            report = _REPORT.decode(line)
+        except (msgspec.MsgspecError, RecursionError):
+            return
+        if self.end is not None:
+            return
+        match report:
+            case Done() | Failure():
+                self.end = report
+                self.over.set()
+            case _Extend():
+                self.extended_at = asyncio.get_running_loop().time()
+            case _Append():
+                self._append(report)
+            case _:
+                answering.write(msgspec.json.encode(await self._answer(report)) + b"\n")
+
+    def _append(self, report: _Append) -> None:
+        parameters = bytes(report.parameters)
+        self._wanted_bytes += len(parameters) + len(report.api)
+        if self._wanted_bytes > WANTED_BYTES:
+            self._fail("result-too-large", f"The items it asked for have more than {WANTED_BYTES} bytes.")
+        else:
+            self.wanted.append(Wanted(name=report.api, input=parameters))
+
+    def _fail(self, code: str, sentence: str) -> None:
+        self.end = self.end or Failure(code, sentence, instruction="Split the work.", retryable=False)
+        self.over.set()
+
+    async def _answer(self, asked: _Get | _Set) -> dict[str, Any]:
+        # Hashed: a key may hold what a path must not.
+        path = f"{self._prefix}/{hashlib.sha256(asked.key.encode(errors='surrogatepass')).hexdigest()}.json"
+        try:
+            if isinstance(asked, _Set):
+                value = asked.value.encode()
+                if len(value) > VALUE_BYTES:
+                    return {"error": f"A kept value has at most {VALUE_BYTES} bytes."}
+                msgspec.json.decode(value, type=Raw)
+                await self._kept.put(path, value)
+                return {}
+            found = await self._kept.get(path)
+            return {"value": Raw(found) if found is not None else None}
+        except HeadraceError as error:
+            return {"error": error.reason}
+        except (ValueError, RecursionError):
+            return {"error": "The value is no JSON."}
+
+
+def prefix_of(workspace_id: UUID, project: str) -> str:
+    """
+    Say where the kept values of a project are.
+    """
+    return f"automation-values/{workspace_id}/{project}"
