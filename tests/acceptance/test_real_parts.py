@@ -1,0 +1,260 @@
+"""
+Open-source taps, scripts and targets as their users install them, each in an environment of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import psycopg
+import pytest
+
+from acceptance.projects import FAKES, ProjectFolder
+from acceptance.running_server import RunningServer, eventually, running
+
+ENVIRONMENT_SECONDS = 170.0
+
+CONNECTORS = {
+    "tap-jsonl": {"kind": "tap", "install": ["tap-jsonl==0.3.1"]},
+    "tap-rest": {
+        "kind": "tap",
+        "install": ["tap-rest-api-msdk==1.4.2", "setuptools<81"],
+        "executable": "tap-rest-api-msdk",
+    },
+    "tap-postgres": {
+        "kind": "tap",
+        "install": ["pipelinewise-tap-postgres==2.1.0"],
+        "executable": "tap-postgres",
+        "catalog_flag": "properties",
+    },
+    "target-crm": {"kind": "target", "install": [str(FAKES / "target_crm")], "executable": "target-crm"},
+    "target-jsonl": {"kind": "target", "install": ["target-jsonl==0.1.4"]},
+    "target-duckdb": {"kind": "target", "install": ["target-duckdb==0.8.0"]},
+    "target-postgres": {
+        "kind": "target",
+        "install": ["pipelinewise-target-postgres==2.1.2"],
+        "executable": "target-postgres",
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """
+    Where sources are read and destinations written.
+    """
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="module")
+def server(work: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    project = ProjectFolder(tmp_path_factory.mktemp("project"), connectors=CONNECTORS)
+    for tenant in ("acme", "hand-over"):
+        write_contacts(work / f"{tenant}.jsonl", "Ada", "bad Bob", "Grace")
+    project.flow(
+        "crm",
+        {tenant: (jsonl(work, tenant), {"file": str(work / f"{tenant}.json")}) for tenant in ("acme", "hand-over")},
+        script="etl_gluestick.py",
+        requirements="gluestick==3.0.21\n",
+        source="tap-jsonl",
+        target="target-crm",
+    )
+    write_contacts(work / "plain.jsonl", "Ada", "Grace")
+    project.flow(
+        "lines",
+        {"plain": (jsonl(work, "plain"), {"destination_path": str(work / "lines"), "do_timestamp_file": False})},
+        source="tap-jsonl",
+        target="target-jsonl",
+    )
+    (work / "lines").mkdir()
+    project.flow("flights", {}, source="tap-rest", target="target-duckdb")
+    project.flow("people", {}, source="tap-postgres", target="target-postgres")
+    with running(tmp_path_factory.mktemp("home"), project.folder) as started:
+        yield started
+
+
+def jsonl(work: Path, tenant: str) -> dict[str, Any]:
+    return {"path": str(work / f"{tenant}.jsonl"), "stream_name": "contacts", "primary_keys": ["id"]}
+
+
+def write_contacts(file: Path, *names: str) -> None:
+    file.write_text("".join(json.dumps({"id": at, "name": name}) + "\n" for at, name in enumerate(names, 1)))
+
+
+def link(server: RunningServer, flow: str, tenant: str, tap: dict[str, Any], target: dict[str, Any]) -> None:
+    """
+    Link both ends of a flow whose settings are known only now.
+    """
+    for path, body in (("linkedSources", {"source": tap}), ("linkedTargets", {"target": target})):
+        answer = server.client.post(f"/hotglue/demo/{flow}/{tenant}/{path}", json=body)
+        assert answer.is_success, answer.text
+
+
+def test_gluestick_and_hotglues_target_sdk(server: RunningServer, work: Path) -> None:
+    """
+    The first export creates what can be created, and tells of each record; the second updates by the id map instead.
+    """
+    first = server.run("crm", "acme", seconds=ENVIRONMENT_SECONDS)
+    second = server.run("crm", "acme")
+
+    assert first["status"] == second["status"] == "JOB_COMPLETED", (first["message"], second["message"])
+    assert first["metrics"]["exportSummary"]["Contacts"] == {"success": 2, "fail": 1, "existing": 0, "updated": 0}
+    refused = [entry for entry in first["metrics"]["exportDetails"]["Contacts"] if not entry["success"]]
+    assert [(entry["externalId"], entry["hg_error_class"]) for entry in refused] == [("2", "InvalidPayloadError")]
+    assert second["metrics"]["exportSummary"]["Contacts"] == {"success": 0, "fail": 1, "existing": 0, "updated": 2}
+    assert json.loads((work / "acme.json").read_text()) == {"Ada": "C-1", "Grace": "C-2"}
+    snapshots = sorted(file.name for file in (server.folder(second) / "snapshots").iterdir())
+    assert snapshots == ["Contacts_crm.snapshot.csv", "contacts.snapshot.parquet"]
+
+
+def test_an_error_told_by_gluestick_is_the_jobs_message(server: RunningServer, work: Path) -> None:
+    settings = jsonl(work, "forbidden")
+    write_contacts(work / "forbidden.jsonl", "forbidden")
+
+    record = server.run("crm", "acme", {"override_source_config": settings}, seconds=ENVIRONMENT_SECONDS)
+
+    assert record["status"] == "ETL_FAILED"
+    assert record["message"].startswith("ERROR: The contacts cannot be mapped. Cause: contact 'forbidden'")
+
+
+def test_a_killed_target_hands_over_what_it_did(server: RunningServer, work: Path) -> None:
+    """
+    A target of the SDK that is asked to end drains, and leaves what it did in `incremental_target_state.json`.
+    """
+    job = server.submit("crm", "hand-over", {"override_target_config": {"stay": True}}).json()
+    eventually((work / "hand-over.json").exists, seconds=ENVIRONMENT_SECONDS, what="the first contact is written")
+
+    server.client.post("/hotglue/demo/crm/hand-over/jobs/kill", params={"job_root": job["s3_root"]})
+    record = server.wait(job, seconds=15)
+
+    assert record["status"] == "EXPORT_FAILED"
+    left = json.loads((server.folder(record) / "incremental_target_state.json").read_text())
+    assert [entry["id"] for entry in left["bookmarks"]["Contacts"]] == ["C-1"]
+
+
+def test_a_flow_without_a_script_passes_the_records_on(server: RunningServer, work: Path) -> None:
+    record = server.run("lines", "plain", seconds=ENVIRONMENT_SECONDS)
+
+    assert record["status"] == "JOB_COMPLETED", record["message"]
+    lines = (work / "lines/contacts.jsonl").read_text().splitlines()
+    assert [json.loads(line)["name"] for line in lines] == ["Ada", "Grace"]
+
+
+def test_a_streaming_job_of_real_parts(server: RunningServer, work: Path) -> None:
+    record = server.run("lines", "plain", {"streaming_job": True}, seconds=ENVIRONMENT_SECONDS)
+
+    assert record["status"] == "JOB_COMPLETED", record["message"]
+    assert record["metrics"]["recordCount"] == {"contacts": 2}
+
+
+class Flights(BaseHTTPRequestHandler):
+    """
+    250 flights over HTTP, by offset and limit.
+    """
+
+    def do_GET(self) -> None:
+        query = parse_qs(urlsplit(self.path).query)
+        offset, limit = int(query.get("offset", ["0"])[0]), int(query.get("limit", ["100"])[0])
+        rows = [{"id": at, "carrier": "UA" if at % 2 else None} for at in range(offset, min(250, offset + limit))]
+        body = json.dumps({"data": rows}).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """
+        Keep the test's output clean.
+        """
+
+
+@pytest.fixture
+def flights() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Flights) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.server_port}"
+        listening.shutdown()
+        thread.join()
+
+
+@pytest.mark.chaos
+def test_a_rest_source_into_duckdb(server: RunningServer, work: Path, flights: str) -> None:
+    """
+    Pages of an HTTP API become rows of a table.
+    """
+    source = {
+        "api_url": flights,
+        "streams": [{"name": "flights", "path": "/flights", "records_path": "$.data[*]", "primary_keys": ["id"]}],
+        "pagination_request_style": "simple_offset_paginator",
+        "pagination_response_style": "offset",
+        "pagination_page_size": 100,
+        "offset_records_jsonpath": "$.data",
+        "pagination_initial_offset": 0,
+    }
+    file = work / "flights.duckdb"
+    destination = {
+        "path": str(file),
+        "filepath": str(file),
+        "default_target_schema": "main",
+        "disable_collection": True,
+    }
+    link(
+        server,
+        "flights",
+        "acme",
+        {"tap": "tap-rest", "config": source},
+        {"target": "target-duckdb", "config": destination},
+    )
+
+    record = server.run("flights", "acme", seconds=ENVIRONMENT_SECONDS)
+
+    assert record["status"] == "JOB_COMPLETED", record["message"]
+    assert record["processed_rows"] == 250
+    assert file.stat().st_size > 0
+
+
+@pytest.mark.chaos
+def test_postgres_to_postgres(server: RunningServer, empty_database_url: str) -> None:
+    """
+    A discovered table goes from one schema to another, by its key and without rows lost.
+    """
+    with psycopg.connect(empty_database_url, autocommit=True) as database:
+        database.execute("create table people (id integer primary key, name text, born date, score numeric(10, 2))")
+        database.execute(
+            "insert into people select n, 'name ' || n, date '2000-01-01' + n, n / 4.0 from generate_series(1, 500) n"
+        )
+        facts = psycopg.conninfo.conninfo_to_dict(empty_database_url)
+        login = {
+            "host": facts["host"],
+            "port": int(facts.get("port", 5432)),
+            "user": facts["user"],
+            "password": Path(facts["passfile"]).read_text().strip().rsplit(":", 1)[1],
+            "dbname": facts["dbname"],
+        }
+        link(
+            server,
+            "people",
+            "acme",
+            {
+                "tap": "tap-postgres",
+                "config": {**login, "filter_schemas": "public", "default_replication_method": "FULL_TABLE"},
+            },
+            {
+                "target": "target-postgres",
+                "config": {**login, "default_target_schema": "copied", "disable_collection": True},
+            },
+        )
+
+        record = server.run("people", "acme", seconds=ENVIRONMENT_SECONDS)
+
+        assert record["status"] == "JOB_COMPLETED", record["message"]
+        copied = database.execute("select * from pg_tables where schemaname = 'copied'").fetchall()
+        assert copied, server.logs(record)

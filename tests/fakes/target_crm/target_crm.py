@@ -1,0 +1,55 @@
+"""
+A target on hotglue's own target SDK, over a CRM that is a JSON file: `{name: id}`.
+
+A contact whose name begins with `bad` is refused; one that comes with an id, its own or the one that the id map gives, is updated; one whose name
+is there already exists. With `stay` in the settings it handles the first contact and then waits to be asked to hand over.
+"""
+
+import json
+import time
+from pathlib import Path
+
+from hotglue_etl_exceptions import InvalidPayloadError
+from hotglue_singer_sdk import typing as th
+from hotglue_singer_sdk.target_sdk.client import HotglueSink
+from hotglue_singer_sdk.target_sdk.target import TargetHotglue
+
+
+class Contacts(HotglueSink):
+    name = "Contacts"
+    endpoint = "/contacts"
+    base_url = "http://127.0.0.1"
+    unified_schema = None
+    allows_externalid = ("Contacts",)
+
+    def preprocess_record(self, record, context):
+        return self._target.get_record_id(self.name, record) or record
+
+    def upsert_record(self, record, context):
+        file = Path(self.config["file"])
+        known = json.loads(file.read_text()) if file.exists() else {}
+        name = record["name"]
+        if name.startswith("bad"):
+            raise InvalidPayloadError(f"{name} is no name")
+        if record.get("id"):
+            return record["id"], True, {"is_updated": True}
+        if name in known:
+            return known[name], True, {"existing": True}
+        known[name] = f"C-{len(known) + 1}"
+        file.write_text(json.dumps(known))
+        while self.config.get("stay") and not self._target._shutdown_requested.is_set():
+            time.sleep(0.05)
+        return known[name], True, {}
+
+
+class TargetCrm(TargetHotglue):
+    name = "target-crm"
+    MAX_PARALLELISM = 1
+    SINK_TYPES = (Contacts,)
+    config_jsonschema = th.PropertiesList(
+        th.Property("file", th.StringType, required=True), th.Property("stay", th.BooleanType)
+    ).to_dict()
+
+
+if __name__ == "__main__":
+    TargetCrm.cli()
