@@ -9,6 +9,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -16,6 +17,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from headrace.store.database import migrate
 from headrace.store.embedded import EmbeddedPostgres
 
 
@@ -40,15 +42,45 @@ async def postgres() -> AsyncIterator[str]:
     shutil.rmtree(folder)
 
 
+@pytest.fixture(scope="session")
+async def migrated(postgres: str) -> str:
+    """
+    The name of a database with our schema, to make others from: a copy takes a tenth of the time of the migrations.
+    """
+    name = "test_migrated"
+    async with await psycopg.AsyncConnection.connect(postgres, autocommit=True) as admin:
+        await admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+    await migrate(_url_of(postgres, name))
+    return name
+
+
 @pytest.fixture
-async def database_url(postgres: str) -> AsyncIterator[str]:
+async def database_url(postgres: str, migrated: str) -> AsyncIterator[str]:
     """
-    The URL of an empty database that is dropped, with whoever is still connected, after the test.
+    The URL of a database with our schema and nothing in it, dropped after the test with whoever is still connected.
     """
+    async with _database(postgres, migrated) as url:
+        yield url
+
+
+@pytest.fixture
+async def empty_database_url(postgres: str) -> AsyncIterator[str]:
+    """
+    The same without a schema.
+    """
+    async with _database(postgres, "template0") as url:
+        yield url
+
+
+@asynccontextmanager
+async def _database(postgres: str, template: str) -> AsyncIterator[str]:
     name = f"test_{secrets.token_hex(6)}"
     async with await psycopg.AsyncConnection.connect(postgres, autocommit=True) as admin:
-        await admin.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE template0 STRATEGY file_copy").format(sql.Identifier(name))
-        )
-        yield urlunsplit(urlsplit(postgres)._replace(path=f"/{name}"))
+        make = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
+        await admin.execute(make.format(sql.Identifier(name), sql.Identifier(template)))
+        yield _url_of(postgres, name)
         await admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _url_of(postgres: str, name: str) -> str:
+    return urlunsplit(urlsplit(postgres)._replace(path=f"/{name}"))

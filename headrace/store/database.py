@@ -150,12 +150,14 @@ async def migrate(url: str) -> None:
     """
     Bring the schema up to this version; safe to call from many nodes at once.
 
-    Runs as a program of its own: what it needs is large, and needed once.
+    Where nothing is to be done this is one small read; else it runs as a program of its own, for what it needs is large.
 
     Raises:
         FatalError: the schema is newer than this program, or a migration failed; it was undone.
         StoreUnavailableError: the database did not answer.
     """
+    if await _is_current(url):
+        return
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -177,3 +179,18 @@ async def migrate(url: str) -> None:
     if child.returncode == _EXIT_UNAVAILABLE:
         raise StoreUnavailableError("The database did not answer.", "Try again in a moment.", cause=why["reason"])
     raise FatalError(why["reason"], why["instruction"])
+
+
+async def _is_current(url: str) -> bool:
+    """
+    Tell whether the schema is the newest this program knows: revisions are numbered, and each is a file of that number.
+    """
+    versions = resources.files("headrace.store.migrations").joinpath("versions")
+    newest = max(file.name[:4] for file in versions.iterdir() if file.name[:4].isdigit())
+    with _Unavailable():
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+            try:
+                found = await (await connection.execute("select version_num from alembic_version")).fetchall()
+            except psycopg.errors.UndefinedTable:
+                return False
+    return found == [(newest,)]

@@ -94,28 +94,28 @@ async def test_a_database_that_is_away_fails(tmp_path: Path) -> None:
     assert "hunter2" not in json.dumps(found)
 
 
-async def test_a_database_of_ones_own_is_looked_at(tmp_path: Path, database_url: str) -> None:
+async def test_a_database_of_ones_own_is_looked_at(tmp_path: Path, empty_database_url: str) -> None:
     """
     An empty one is fine.
     """
-    code, found = await examine(tmp_path, HEADRACE_DATABASE_URL=database_url)
+    code, found = await examine(tmp_path, HEADRACE_DATABASE_URL=empty_database_url)
 
     assert code == 0
     assert "empty" in found["database"]["said"]
     assert found["clock"]["level"] == "ok"
 
 
-async def test_a_newer_schema_fails(tmp_path: Path, database_url: str) -> None:
+async def test_a_newer_schema_fails(tmp_path: Path, empty_database_url: str) -> None:
     """
     An old program says so before it touches a newer database.
     """
     import psycopg
 
-    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+    async with await psycopg.AsyncConnection.connect(empty_database_url, autocommit=True) as connection:
         await connection.execute("create table alembic_version (version_num text)")
         await connection.execute("insert into alembic_version values ('9999')")
 
-    code, found = await examine(tmp_path, HEADRACE_DATABASE_URL=database_url)
+    code, found = await examine(tmp_path, HEADRACE_DATABASE_URL=empty_database_url)
 
     assert code == 1
     assert "newer than this program" in found["database"]["said"]

@@ -20,9 +20,9 @@ from headrace.engine.procrastinate import Node, ProcrastinateQueue, open_pool
 
 
 @pytest.fixture
-async def url(database_url: str) -> str:
-    await prepare(database_url)
-    return database_url
+async def url(empty_database_url: str) -> str:
+    await prepare(empty_database_url)
+    return empty_database_url
 
 
 @pytest.fixture
