@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from conftest import Mill
+from matatika_mill import Mill
 from meltano_kit import write_project
 
 

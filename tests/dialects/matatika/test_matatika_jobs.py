@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import httpx2
 import pytest
-from conftest import Mill
+from matatika_mill import Mill
 
 
 async def test_a_script_pipeline_runs_to_complete(mill: Mill) -> None:

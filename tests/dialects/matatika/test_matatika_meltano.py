@@ -8,7 +8,7 @@ import asyncio
 import json
 from pathlib import Path
 
-from conftest import Mill
+from matatika_mill import Mill
 from meltano_kit import write_project
 
 from headrace.store import pipeline_states

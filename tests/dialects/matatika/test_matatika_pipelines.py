@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from conftest import Mill
+from matatika_mill import Mill
 from meltano_kit import write_project
 
 TAP = {
