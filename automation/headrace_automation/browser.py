@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import socket
+import sys
 import urllib.request
 from contextlib import AsyncExitStack
 from typing import Any
@@ -122,6 +123,7 @@ class Browser:
                 handle_sigterm=False,
             )
         except Error as error:
+            sys.stderr.write(f"{error}\n")  # what the browser itself said, for the log
             reason = str(error).strip().splitlines()[0]
             raise RefusedError(
                 "invalid",

@@ -127,7 +127,7 @@ def failure_of(error: BaseException) -> dict[str, Any]:
     frames = traceback.TracebackException.from_exception(error)
     frames.stack = traceback.StackSummary.from_list([one for one in frames.stack if not one.filename.startswith(_OURS)])
     sys.stderr.write("".join(frames.format()))
-    last = "".join(frames.format_exception_only()).strip()
+    last = f"{type(error).__name__}: {_text_of(error)}".rstrip(": ")
     if isinstance(error, SystemExit):
         last = f"The function ended its process by sys.exit({error.code!r})."
     # A mistake in the code itself, or a package that is missing, is there the next time too.
@@ -139,6 +139,13 @@ def failure_of(error: BaseException) -> dict[str, Any]:
         "instruction": "",
         "retryable": not hopeless,
     }
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - it is the user's class, and its name is told anyway
+        return ""
 
 
 if __name__ == "__main__":

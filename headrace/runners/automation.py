@@ -24,7 +24,7 @@ import msgspec
 
 from headrace.core.fan_out import ItemEnd
 from headrace.core.outcome import Blame, Cause, Failed, Succeeded
-from headrace.runners.automation_project import lend, requirements_of, runtime_folder, take_back
+from headrace.runners.automation_project import lend, requirements_of, runtime_folder, short_name, take_back
 from headrace.runners.automation_talk import Done, Failure, KeyValues, Talk, prefix_of
 from headrace.runners.environments import Environments
 from headrace.runners.item_call import ItemCall
@@ -96,22 +96,22 @@ async def _run(stage: Stage, call: ItemCall, python: Path, folder: Path, talk: T
     reading, answers = os.pipe()
     conversation = asyncio.create_task(talk.hold(reports, answers))
     try:
-        with _memory_file(_told(stage, call)) as given:
+        with _memory_file(_told(stage, call)) as given, short_name(stage.root.tmp) as tmp:
             try:
                 child = await stage.start(
                     _CHILD,
                     [str(python), "-P", "-m", "headrace_automation.runner"],
                     cwd=folder,
                     pass_fds={REPORT_FD: writing, CALL_FD: given, ANSWER_FD: reading},
-                    variables={"PYTHONPATH": str(runtime_folder())},
+                    variables={"PYTHONPATH": str(runtime_folder()), "TMPDIR": str(tmp)},
                 )
             finally:
                 os.close(writing)
                 os.close(reading)
-        talk.extended_at = asyncio.get_running_loop().time()
-        ended = await _wait(stage, child, talk, call.timeout_seconds)
-        if ended is not None:  # whoever it left behind may hold the pipe, so its end is not waited for
-            await _within(talk.over, _HEARD_SECONDS)
+            talk.extended_at = asyncio.get_running_loop().time()
+            ended = await _wait(stage, child, talk, call.timeout_seconds)
+            if ended is not None:  # whoever it left behind may hold the pipe, so its end is not waited for
+                await _within(talk.over, _HEARD_SECONDS)
         return ended
     finally:
         conversation.cancel()

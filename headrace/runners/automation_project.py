@@ -4,9 +4,14 @@ What an automation project brings to a call: the requirement lines of its enviro
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import secrets
 import shutil
+import tempfile
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +21,7 @@ from headrace.core.errors import DefinitionError
 from headrace.runners.requirement import name_of_requirement
 
 _WORK = "project"
+_TMP_BYTES = 48
 # Ours takes their place; see automation/headrace_automation/alias.py.
 _NOT_INSTALLED = frozenset({"intuned-runtime", "runtime-helpers", "headrace-automation"})
 
@@ -87,6 +93,24 @@ def take_back(root: Path) -> None:
             entry.unlink()
     if not any(folder.iterdir()):
         shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def short_name(folder: Path) -> Iterator[Path]:
+    """
+    Lend a short path of *folder*.
+
+    Chromium puts a socket of a long name into its temporary folder, and a socket's path has 107 bytes; an item's folder has most of them.
+    """
+    if len(os.fsencode(folder)) <= _TMP_BYTES:
+        yield folder
+        return
+    link = Path(tempfile.gettempdir()) / f"headrace-{secrets.token_hex(6)}"
+    link.symlink_to(folder.absolute())
+    try:
+        yield link
+    finally:
+        link.unlink(missing_ok=True)
 
 
 def _project_table(file: Path) -> dict[str, Any]:

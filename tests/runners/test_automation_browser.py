@@ -1,0 +1,170 @@
+"""
+Functions with a page: Debian's Chromium, driven by Playwright, on pages that the test itself serves.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from automation_kit import Automations, failure_of, result_of
+
+from headrace.runners.environments import Environments
+from headrace.runners.process import Limits, ShimPool
+
+CHROMIUM = Path("/usr/bin/chromium")
+pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="there is no /usr/bin/chromium: apt-get install chromium")
+
+PAGE = b"<!doctype html><title>Shelf</title><p class=price>12</p><script>document.title += ' ' + navigator.language</script>"
+
+
+class _Shop(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        if self.path == "/never":
+            self.server.released.wait()  # type: ignore[attr-defined]  # set below
+        self.send_response(200)
+        self.send_header("content-type", "text/html")
+        self.end_headers()
+        self.wfile.write(PAGE)
+
+    def log_message(self, *_: object) -> None:
+        """
+        Say nothing.
+        """
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Shop) as server:
+        server.daemon_threads = True
+        server.released = threading.Event()  # type: ignore[attr-defined]  # held by /never
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.released.set()  # type: ignore[attr-defined]  # as above
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+async def pool() -> AsyncIterator[ShimPool]:
+    async with ShimPool(warm=1) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="module")
+def environments(tmp_path_factory: pytest.TempPathFactory) -> Environments:
+    return Environments(tmp_path_factory.mktemp("environments"))
+
+
+@pytest.fixture
+def automations(pool: ShimPool, environments: Environments, tmp_path: Path) -> Automations:
+    automations = Automations(pool, environments, tmp_path)
+    automations.write("requirements.txt", "playwright\n")
+    return automations
+
+
+def gone(automations: Automations) -> bool:
+    """
+    Whether no browser of this test is left: each names the item's own folder for its temporary files.
+    """
+    mark = f"TMPDIR={automations.root.tmp}".encode()
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            try:
+                if mark in (process / "environ").read_bytes():
+                    return False
+            except OSError:  # it ended while it was looked at, or is another user's
+                continue
+    return True
+
+
+async def test_a_function_reads_a_page(automations: Automations, shop: str) -> None:
+    """
+    The page has run its scripts; the trace that was asked for is with the item, and no browser is left.
+    """
+    automations.write(
+        "api/work.py",
+        """
+        async def automation(page, params):
+            await page.goto(params["url"])
+            return [await page.locator(".price").inner_text(), await page.title(), page.viewport_size]
+        """,
+    )
+
+    end = await automations.call(
+        parameters={"url": shop}, options={"save_trace": True, "browser_size": {"width": 800, "height": 600}}
+    )
+
+    price, title, size = result_of(end)
+    assert (price, title.startswith("Shelf "), size) == ("12", True, {"width": 800, "height": 600})
+    assert (automations.root.folder / "trace.zip").stat().st_size > 0
+    assert gone(automations)
+
+
+async def test_a_hook_sets_up_the_context_and_a_deferred_function_asks_for_it(
+    automations: Automations, shop: str
+) -> None:
+    automations.write(
+        "hooks/setup_context.py",
+        """
+        import urllib.parse
+        async def setup_context(*, api_name, api_parameters, cdp_url):
+            print("hook", api_name, urllib.parse.urlsplit(cdp_url).scheme)
+        """,
+    )
+    automations.write(
+        "api/work.py",
+        """
+        from intuned_runtime import deferred_browser
+        @deferred_browser
+        async def automation(params, ensure_browser=None):
+            if not params:
+                return "no browser"
+            context, page = await ensure_browser()
+            await page.goto(params["url"])
+            return await page.locator(".price").inner_text()
+        """,
+    )
+
+    assert result_of(await automations.call()) == "no browser"
+    assert "hook api/work ws" not in automations.log.texts
+    assert result_of(await automations.call(parameters={"url": shop})) == "12"
+    assert "hook api/work ws" in automations.log.texts
+
+
+async def test_a_page_that_never_loads_ends_with_the_call(automations: Automations, shop: str) -> None:
+    """
+    Browser, driver and function are gone when the time is over.
+    """
+    automations.write("api/work.py", "async def automation(page, params): await page.goto(params['url'], timeout=0)\n")
+
+    end = await automations.call(parameters={"url": f"{shop}/never"}, timeout_seconds=6.0)
+
+    assert failure_of(end)[0] == "timeout"
+    assert gone(automations)
+
+
+async def test_a_function_that_opens_a_hundred_pages_is_held_to_its_limits(automations: Automations, shop: str) -> None:
+    """
+    The limit is named, and nothing is left.
+    """
+    automations.write(
+        "api/work.py",
+        """
+        async def automation(page, params):
+            for _ in range(100):
+                await (await page.context.new_page()).goto(params["url"])
+            return "all open"
+        """,
+    )
+
+    end = await automations.call(parameters={"url": shop}, limits=Limits(processes=20, grace_seconds=0.2))
+
+    code, sentence, _ = failure_of(end)
+    assert code == "crashed"
+    assert "20" in sentence
+    assert gone(automations)
