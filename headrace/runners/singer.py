@@ -72,6 +72,7 @@ async def sync(
     Run a tap into `sync-output/`, one file per stream.
 
     An attempt that follows one that died goes on from its last durable checkpoint, as far as the tap's state allows.
+    Records of a stream beyond *max_records* are dropped; then there is no new bookmark.
     The new bookmark is left in the job's work folder; it becomes the connection's only when the whole job has succeeded.
     """
     root = stage.root
@@ -79,7 +80,7 @@ async def sync(
         write_json(root.initial_state, bookmark, durable=True)
     initial = read_json(root.initial_state)
     resume = await asyncio.to_thread(plan_resume, root.work, initial)
-    argv = tap_command(stage, tap, catalog, field_map, resume.state)
+    argv = tap_command(stage, tap, catalog, field_map, resume.state, max_records=max_records)
     spec = SyncSpec(
         output_dir=root.sync_output,
         work_dir=root.work,
@@ -90,6 +91,7 @@ async def sync(
         limits=SyncLimits(
             max_line_bytes=limits.line_bytes,
             max_records=dict(max_records) if isinstance(max_records, Mapping) else max_records,
+            drop_beyond=True,
             max_output_bytes=limits.output_bytes,
         ),
         report_fd=REPORT_FD,
@@ -124,14 +126,19 @@ def tap_command(
     catalog: Mapping[str, Any] | None,
     field_map: Mapping[str, Any] | None,
     state: Mapping[str, Any] | None,
+    *,
+    max_records: Mapping[str, int] | int | None = None,
 ) -> list[str]:
     """
     Write what a tap is started with, and give its command line.
 
     `hg_sync_output` tells taps that write files themselves where to; their default is a path under /home/hotglue.
+    `_hg_max_records_limit` lets taps of hotglue's SDK stop by themselves; of others, records beyond are dropped.
     """
     root = stage.root
     settings = {**tap.settings, "hg_sync_output": str(root.sync_output)}
+    if limits := _by_stream(max_records, catalog):
+        settings["_hg_max_records_limit"] = limits
     lend_config(root, tap, root.config, settings)
     write_json(root.source_config, settings, secret=True)
     argv = [*tap.command, "--config", "config.json"]
@@ -145,6 +152,13 @@ def tap_command(
     else:
         root.state.unlink(missing_ok=True)
     return argv
+
+
+def _by_stream(max_records: Mapping[str, int] | int | None, catalog: Mapping[str, Any] | None) -> dict[str, int]:
+    if isinstance(max_records, Mapping):
+        return dict(max_records)
+    streams = catalog.get("streams", ()) if catalog and max_records is not None else ()
+    return {str(stream.get("tap_stream_id") or stream.get("stream")): max_records or 0 for stream in streams}
 
 
 def _forget_files(root: JobRoot) -> None:
@@ -172,7 +186,8 @@ async def _sync_outcome(
         return replace(await stage.diagnose([writer_end], program="the writer of sync files"), output=output)
     if not finished.get("schemas_seen") and not stage.root.synced_files():
         return Failed(_sent_nothing(stage, tap, tap_end), output=output)
-    if finished.get("state") is not None:
+    # What was dropped has to come again, so a sync that was cut short moves no bookmark.
+    if finished.get("state") is not None and not finished.get("dropped"):
         write_json(stage.root.new_bookmark, finished["state"], durable=True)
     return Succeeded(output)
 
@@ -188,7 +203,9 @@ def _sync_output(root: JobRoot, reports: Reports) -> dict[str, Any]:
         "bytes": finished.get("bytes", 0),
         "data_bytes": {"sync-output": folder_bytes(root.sync_output)},
     }
-    output |= {name: finished[name] for name in ("quarantined", "noise", "extra_columns") if finished.get(name)}
+    output |= {
+        name: finished[name] for name in ("quarantined", "noise", "extra_columns", "dropped") if finished.get(name)
+    }
     return output | ({"estimated_record_count": counts_in(estimates)} if counts_in(estimates) else {})
 
 

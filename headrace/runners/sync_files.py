@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from headrace.core.errors import HeadraceError
 from headrace.runners.file_names import FileNames
 from headrace.runners.manifest import (
     MANIFEST,
@@ -24,8 +23,8 @@ from headrace.runners.manifest import (
     write_manifest,
 )
 from headrace.runners.part_formats import CsvFormat, ParquetFormat, PartFormat
-from headrace.runners.part_writer import Commit, PartWriter, output_error
-from headrace.runners.quarantine import Quarantine
+from headrace.runners.part_writer import Commit, PartWriter
+from headrace.runners.quarantine import UNREADABLE, Quarantine
 from headrace.runners.resume import decide
 from headrace.runners.sync_spec import SyncSpec
 
@@ -87,6 +86,7 @@ class SyncFiles:
                     parts.get(stream, ()), self.names.stem(stream), counts.get(stream, 0), sizes.get(stream, 0)
                 )
                 for stream in {**parts, **counts}
+                if stream != UNREADABLE
             }
             write_manifest(
                 self._spec.work_dir, Manifest(value, streams, tuple(self._output_name(name) for name in parts))
@@ -133,9 +133,6 @@ class SyncFiles:
             return {}
         counts = written.get("recordCount") if isinstance(written, dict) else None
         return counts if isinstance(counts, dict) else {}
-
-    def output_error(self, error: OSError) -> HeadraceError:
-        return output_error(error)
 
     def _output_name(self, stream: str) -> str:
         return f"{self.names.stem(stream)}-{self._spec.timestamp}.{self._format.extension}"

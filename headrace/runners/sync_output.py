@@ -110,6 +110,7 @@ class SyncOutput:
         self._changes = Changes()
         self._schemas = 0
         self._others: dict[str, int] = {}
+        self._dropped: dict[str, int] = {}
         self._state: bytes | None = None  # the last STATE seen, as sent
         self._covered: bytes | None = None  # the last one handed to a checkpoint
         self._covered_bytes = 0
@@ -153,7 +154,8 @@ class SyncOutput:
             )
         limit = limit_of(self._limits.max_records, stream)
         if limit is not None and self._intake.counts.get(stream, 0) + count > limit:
-            self._stop_at(limit, stream, buffer[start:stop], line)
+            self._take_up_to(limit, stream, buffer[start:stop], count, line)
+            return
         self._intake.add(stream, buffer[start:stop], count, line)
 
     def message(self, kind: str, stream: str, text: bytes, line: int) -> None:
@@ -227,15 +229,18 @@ class SyncOutput:
         for block in blocks:
             self.records(stream, block.lines, 0, len(block.lines), block.count, line)
 
-    def _stop_at(self, limit: int, stream: str, lines: bytes, line: int) -> None:
-        room = limit - self._intake.counts.get(stream, 0)
+    def _take_up_to(self, limit: int, stream: str, lines: bytes, count: int, line: int) -> None:
+        room = max(limit - self._intake.counts.get(stream, 0), 0)
         if room > 0:
             self._intake.add(stream, b"\n".join(lines.split(b"\n", room)[:room]), room, line)
+        if self._limits.drop_beyond:
+            self._dropped[stream] = self._dropped.get(stream, 0) + count - room
+            return
         raise RecordLimitError(
             f"Stream {stream!r} has more than {limit} records.",
             "Raise max_records, or have the tap stop earlier.",
             stream=stream,
-            line=line + max(room, 0),
+            line=line + room,
         )
 
     # What is told, and when.
@@ -322,6 +327,7 @@ class SyncOutput:
             bytes=self._scanner.bytes,
             extra_columns=self._intake.extra_columns,
             other_messages=self._others,
+            dropped=self._dropped,
             peak_bytes=peak_bytes(),
         )
         return exit_code(error)

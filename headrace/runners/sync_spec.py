@@ -34,6 +34,7 @@ class Limits:
     Args:
         max_line_bytes: a longer line ends the sync with `line-too-long`.
         max_records: records a stream may have, for every stream or by stream; the first one beyond ends the sync with `record-limit`.
+        drop_beyond: those beyond are dropped and counted instead, and the sync goes on.
         max_output_bytes: size of all files and parts together; more ends the sync with `output-limit`.
         checkpoint_seconds: at the first STATE after so long, what it covers is made durable.
         checkpoint_bytes: the same after so many bytes from the tap.
@@ -41,6 +42,7 @@ class Limits:
 
     max_line_bytes: int = 64 << 20
     max_records: MaxRecords = None
+    drop_beyond: bool = False
     max_output_bytes: int | None = None
     checkpoint_seconds: float = 30.0
     checkpoint_bytes: int = 1 << 30

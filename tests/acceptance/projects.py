@@ -74,6 +74,7 @@ class ProjectFolder:
 
 CONTRACT_TENANTS = (
     "cycle", "files", "at-discover", "at-sync", "at-etl", "at-export", "shot-sync", "shot-etl", "shot-export", "limited",
+    "cut",
 )  # fmt: skip
 
 

@@ -96,8 +96,21 @@ def test_files_that_a_tap_writes_itself_count(shared_server: RunningServer) -> N
 
     assert record["status"] == "JOB_COMPLETED", record["message"]
     assert record["metrics"]["recordCount"] == {"people": 3}
+    assert record["metrics"]["estimatedRecordCount"] == {"people": 30}
     assert (shared_server.folder(record) / "sync-output/attachments/1.pdf").exists()
     assert exported(shared_server, record) == ["1", "2", "3"]
+
+
+def test_a_job_may_be_limited_to_a_few_records(shared_server: RunningServer) -> None:
+    """
+    With the variable `max_record_count` each stream is cut there; as the rest has to come, too, the state stays what it was.
+    """
+    tenant = "cut"
+    cut = shared_server.run(FLOW, tenant, {"environment_variables": {"max_record_count": "2"}})
+    whole = shared_server.run(FLOW, tenant)
+
+    assert (cut["status"], cut["processed_rows"]) == ("JOB_COMPLETED", 2), cut["message"]
+    assert (whole["sync_type"], whole["processed_rows"]) == ("full_sync", 3)
 
 
 STAGES = {

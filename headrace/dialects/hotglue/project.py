@@ -204,7 +204,11 @@ def _sync_type(job: Job) -> str | None:
 
 
 def _export_metrics(job: Job) -> dict[str, Any]:
-    names = {"export_summary": "exportSummary", "export_details": "exportDetails"}
+    names = {
+        "export_summary": "exportSummary",
+        "export_details": "exportDetails",
+        "estimated_record_count": "estimatedRecordCount",
+    }
     return {shown: found for key, shown in names.items() for found in _outputs(job, key)}
 
 
