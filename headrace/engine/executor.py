@@ -41,7 +41,8 @@ from headrace.runners.redaction import Redactor
 from headrace.services.attempts import NewBookmark, Work
 from headrace.services.tenant_locks import TenantLocks
 from headrace.store.files import FileStore
-from headrace.store.jobs import Claim, folder_of
+from headrace.store.job_rows import folder_of
+from headrace.store.jobs import Claim
 from headrace.store.logs import LogEntry, Logs
 
 

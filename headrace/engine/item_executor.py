@@ -25,7 +25,7 @@ from headrace.runners.redaction import Redactor, secrets_of
 from headrace.runners.stage import Stage
 from headrace.services.item_attempts import ItemWork
 from headrace.store.files import FileStore
-from headrace.store.jobs import folder_of
+from headrace.store.job_rows import folder_of
 from headrace.store.logs import LogEntry, Logs
 
 RESULT_BYTES = 2 * 2**20

@@ -14,9 +14,10 @@ from headrace.core.plan import Plan
 from headrace.core.state import JobState
 from headrace.services.jobs import Jobs
 from headrace.store import jobs as job_store
-from headrace.store import pipeline_jobs
+from headrace.store import pipeline_jobs, pruning
 from headrace.store.database import Database
 from headrace.store.files import FileStore
+from headrace.store.job_rows import folder_of
 from headrace.store.logs import LogEntry as LogEntry  # dialects name it too, and may not ask the store
 
 
@@ -160,9 +161,9 @@ class PipelineJobs:
             if job is not None and not job.final:
                 continue
             if job is not None:
-                await self._files.remove(job_store.folder_of(job.id, job.created_at))
+                await self._files.remove(folder_of(job.id, job.created_at))
                 await self._files.remove(f"logs/{job.id}")
-                await job_store.delete(self._database, [job.id])
+                await pruning.delete(self._database, [job.id])
             await pipeline_jobs.forget(self._database, job_id)
             removed += 1
         return removed

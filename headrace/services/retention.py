@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import structlog
 
-from headrace.store import jobs
+from headrace.store import pruning
 from headrace.store.database import Database
 from headrace.store.files import FileStore
 
@@ -34,15 +34,15 @@ class Retention:
 
         A job's files go before its row: what is left after a crash in between is found again the next time.
         """
-        await jobs.drop_empty_lanes(self._database)
+        await pruning.drop_empty_lanes(self._database)
         if self._keep_for is None:
             return 0
         removed = 0
-        while batch := await jobs.finished_before(self._database, self._keep_for, limit=_BATCH):
+        while batch := await pruning.finished_before(self._database, self._keep_for, limit=_BATCH):
             for job_id, prefix in batch:
                 await self._files.remove(prefix)
                 await self._files.remove(f"logs/{job_id}")
-            removed += await jobs.delete(self._database, [job_id for job_id, _ in batch])
+            removed += await pruning.delete(self._database, [job_id for job_id, _ in batch])
         if removed:
             log.info("old jobs removed", jobs=removed)
         return removed

@@ -12,9 +12,10 @@ from uuid import UUID
 
 from headrace.core.errors import ConflictError, NotFoundError
 from headrace.services.jobs import Jobs
-from headrace.store import jobs as job_store
+from headrace.store import pruning
 from headrace.store.database import Database
 from headrace.store.files import FileStore
+from headrace.store.job_rows import folder_of
 from headrace.store.tenants import MAPPING as MAPPING  # dialects name these three too, and may not ask the store
 from headrace.store.tenants import METADATA as METADATA
 from headrace.store.tenants import Tenant as Tenant
@@ -113,9 +114,9 @@ class Tenants:
         while batch := await self._tenants.finished_jobs(workspace_id, tenant, limit=_BATCH):
             found = True
             for job_id, created_at in batch:
-                await self._files.remove(job_store.folder_of(job_id, created_at))
+                await self._files.remove(folder_of(job_id, created_at))
                 await self._files.remove(f"logs/{job_id}")
-            await job_store.delete(self._database, [job_id for job_id, _ in batch])
+            await pruning.delete(self._database, [job_id for job_id, _ in batch])
         return found
 
 

@@ -17,7 +17,7 @@ from headrace.core.batch import Batch
 from headrace.core.errors import ConflictError
 from headrace.core.job import Job
 from headrace.store.database import Database, statement
-from headrace.store.jobs import job_of
+from headrace.store.job_rows import job_of
 from headrace.store.sealing import Sealer
 
 SORTABLE = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -20,13 +20,13 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from headrace.core.event import Event, EventKind
-from headrace.core.fan_out import FanOutRecord
-from headrace.core.job import Job, NewJob, StepRecord
+from headrace.core.job import Job, NewJob
 from headrace.core.outcome import Cause
 from headrace.core.plan import OnTaken, Plan
 from headrace.core.state import JobState, StepState
 from headrace.store import fan_outs
 from headrace.store.database import Connection, Database, statement
+from headrace.store.job_rows import job_of, json_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ async def record_refused(
     """
     Write a new job that may not start down as cancelled; raises what `submit` raises.
     """
-    parameters = _parameters(job, plan, sealed, idempotency_digest) | {"cause": _json(cause)}
+    parameters = _parameters(job, plan, sealed, idempotency_digest) | {"cause": json_of(cause)}
     row = await _insert(connection, "record_refused", parameters)
     assert row is not None  # noqa: S101 - an insert without a condition
     return Submitted(seq=row["seq"], ready=row["ready"], created_at=row["created_at"], event_id=row["event_id"])
@@ -193,7 +193,7 @@ async def finish_step(
     """
     parameters = {
         "job_id": claim.job_id, "token": claim.token, "ordinal": ordinal, "state": state, "output": Jsonb(output),
-        "cause": _json(cause), "event": f"step-{state}",
+        "cause": json_of(cause), "event": f"step-{state}",
     }  # fmt: skip
     return await _event_id(connection, "finish_step", parameters)
 
@@ -252,7 +252,7 @@ async def settle_job(
     Steps that have not ended are skipped by a final state and start anew otherwise. Gives the event's id, None when fenced.
     """
     parameters = {
-        "job_id": claim.job_id, "token": claim.token, "state": state, "cause": _json(cause), "due_at": due_at,
+        "job_id": claim.job_id, "token": claim.token, "state": state, "cause": json_of(cause), "due_at": due_at,
         "finished_at": finished_at, "failed": state is JobState.SCHEDULED,
         "rest_state": StepState.CANCELLED if state is JobState.CANCELLED else StepState.SKIPPED,
         "outcome": "interrupted" if state is JobState.WAITING else str(state), "event": _EVENT_OF_STATE[state],
@@ -271,7 +271,7 @@ async def cancel_unstarted(
     """
     End a job that is in one of *states*, which no worker has begun; gives the event's id, None when it is in another.
     """
-    parameters = {"job_id": job_id, "states": list(states), "cause": _json(cause)}
+    parameters = {"job_id": job_id, "states": list(states), "cause": json_of(cause)}
     row = await (await connection.execute(statement("cancel_unstarted"), parameters)).fetchone()
     if row is None:
         return None
@@ -413,40 +413,6 @@ async def count_unfinished(connection: Connection) -> dict[JobState, int]:
     return {JobState(row["state"]): row["jobs"] for row in rows}
 
 
-async def finished_before(database: Database, age: timedelta, *, limit: int) -> list[tuple[UUID, str]]:
-    """
-    List finished jobs older than *age*, oldest first, each with the prefix of its folder in the file store.
-    """
-    rows = await database.all(
-        "select id, created_at from job where finished_at < now() - %(age)s order by finished_at limit %(limit)s",
-        {"age": age, "limit": limit},
-    )
-    return [(row["id"], folder_of(row["id"], row["created_at"])) for row in rows]
-
-
-async def delete(database: Database, job_ids: Sequence[UUID]) -> int:
-    """
-    Delete finished jobs with all that hangs on them; gives their number.
-    """
-    return await database.run(
-        "delete from job where id = any(%(ids)s) and finished_at is not null", {"ids": list(job_ids)}
-    )
-
-
-async def drop_empty_lanes(database: Database) -> int:
-    """
-    Delete lanes that nobody is in.
-    """
-    return await database.run("delete from lane where active = 0")
-
-
-def folder_of(job_id: UUID, created_at: datetime) -> str:
-    """
-    Name a job's folder in the file store; never after what a caller chose.
-    """
-    return f"jobs/{created_at:%Y/%m/%d}/{job_id}"
-
-
 async def _read(connection: Connection, where: Any, parameters: dict[str, Any]) -> Job | None:
     query = sql.SQL("{} {}").format(sql.SQL(statement("read_job")), sql.SQL(where))
     row = await (await connection.execute(query, parameters)).fetchone()
@@ -456,32 +422,3 @@ async def _read(connection: Connection, where: Any, parameters: dict[str, Any]) 
 async def _event_id(connection: Connection, name: str, parameters: dict[str, Any]) -> int | None:
     row = await (await connection.execute(statement(name), parameters)).fetchone()
     return int(row["id"]) if row else None
-
-
-_COLUMNS = (
-    "id", "seq", "workspace_id", "workspace", "dialect", "definition", "public_id", "root", "name", "key", "priority",
-    "attempt", "crashes", "failures", "trigger", "started_by", "details", "created_at", "due_at", "admitted_at",
-    "started_at", "finished_at", "updated_at", "cancel_requested_at",
-)  # fmt: skip
-
-
-def job_of(row: DictRow) -> Job:
-    """
-    Make a job of a row of `read_job.sql`.
-    """
-    return Job(
-        **{name: row[name] for name in _COLUMNS},
-        tenant=row["tenant_id"],
-        state=JobState(row["state"]),
-        cause=_cause(row["cause"]),
-        steps=tuple(msgspec.convert(row["steps"], list[StepRecord], strict=False)),
-        items=msgspec.convert(row["items"], FanOutRecord | None, strict=False),
-    )
-
-
-def _cause(value: dict[str, Any] | None) -> Cause | None:
-    return msgspec.convert(value, Cause) if value else None
-
-
-def _json(cause: Cause | None) -> Jsonb | None:
-    return Jsonb(cause) if cause else None

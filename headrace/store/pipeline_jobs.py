@@ -15,7 +15,7 @@ from psycopg import sql
 from headrace.core.job import Job
 from headrace.core.state import JobState
 from headrace.store.database import Database, statement
-from headrace.store.jobs import job_of
+from headrace.store.job_rows import job_of
 
 _SORTS: Mapping[str, sql.SQL] = {
     "created": sql.SQL("j.seq"),
