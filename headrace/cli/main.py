@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.cli import demo, doctor, flows, jobs, keys, meltano, run, serving
+from headrace.cli import automation, demo, doctor, flows, jobs, keys, meltano, run, serving
 from headrace.cli.failures import INTERRUPTED, exit_code_of
 from headrace.cli.output import say_error
 from headrace.core.errors import HeadraceError
@@ -62,6 +62,7 @@ for command in (
     doctor.doctor,
 ):
     app.command()(command)
+app.add_typer(automation.app, name="automation")
 app.add_typer(keys.app, name="keys")
 app.add_typer(meltano.app, name="meltano")
 

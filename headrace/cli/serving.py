@@ -30,6 +30,9 @@ PROJECT_FILE = "headrace.yml"
 
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to make; what is there is not overwritten.")],
+    automation: Annotated[
+        bool, typer.Option("--automation", help="Make one that reads web pages by functions in Python.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """
@@ -38,7 +41,7 @@ def init(
     from headrace.cli.init import write_project
     from headrace.cli.output import say_json, to_people
 
-    files = write_project(folder, on_line=say_progress)
+    files = write_project(folder, "automation" if automation else "demo", on_line=say_progress)
     if as_json:
         say_json({"project": str(folder), "files": [str(file) for file in files]})
     elif to_people():

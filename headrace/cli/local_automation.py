@@ -1,0 +1,162 @@
+"""
+Calls of an automation project's functions on this machine, without a server: the same runner, environment and limits.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from headrace.core.batch import AutomationProject
+from headrace.core.errors import InvalidError, NotFoundError
+from headrace.core.fan_out import ItemEnd
+from headrace.runners.automation import AutomationRunner
+from headrace.runners.environments import Environments
+from headrace.runners.item_call import ItemCall
+from headrace.runners.job_root import JobRoot
+from headrace.runners.logs import JobLog, LogLine
+from headrace.runners.process import Limits, ShimPool
+from headrace.runners.redaction import Redactor
+from headrace.runners.stage import Stage
+from headrace.settings import Settings
+from headrace.store.automation_projects import project_folders, read_automation_project
+from headrace.store.files import FileStore
+
+DEFAULT_SECONDS = 600.0
+_HERE = UUID(int=0)  # no workspace, and no job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """
+    One call to try: `.parameters/api/<api>/<name>.json` of the project.
+    """
+
+    api: str
+    name: str
+    parameters: bytes
+
+
+def find_project(folder: Path) -> AutomationProject:
+    """
+    Read the automation project that *folder* is, or the only one below its `automations/`.
+
+    Raises:
+        NotFoundError: there is none, or several.
+        DefinitionError: its settings are wrong.
+    """
+    if any(folder.glob("Intuned.*")):
+        return read_automation_project(folder.absolute())
+    found = project_folders(folder.absolute())
+    if len(found) == 1:
+        return read_automation_project(found[0])
+    names = ", ".join(each.name for each in found)
+    reason = f"{folder} has several automation projects: {names}." if found else f"{folder} has no automation project."
+    raise NotFoundError(reason, "Name the folder with the Intuned.json by --project-folder.")
+
+
+def read_parameters(text: str) -> bytes:
+    """
+    Read parameters: a JSON object, or `@` and the name of a file that holds one.
+
+    Raises:
+        InvalidError: it is neither.
+    """
+    try:
+        content = Path(text[1:]).read_bytes() if text.startswith("@") else text.encode()
+        msgspec.json.decode(content, type=dict[str, Any])
+    except (OSError, ValueError) as error:
+        raise InvalidError(
+            f"The parameters cannot be read: {error}.", 'Give a JSON object such as {"n": 1}, or @FILE.'
+        ) from None
+    return content
+
+
+def samples_of(project: AutomationProject, apis: Sequence[str]) -> list[Sample]:
+    """
+    List the sample calls of *apis*, sorted; of all functions where none is named.
+
+    Raises:
+        InvalidError: a sample is no JSON object.
+        NotFoundError: the project has no such function.
+    """
+    for api in apis:
+        if api not in project.apis:
+            raise NotFoundError(f"The project has no function {api}.", f"It has: {', '.join(project.apis) or 'none'}.")
+    return [
+        Sample(api=api, name=file.stem, parameters=read_parameters(f"@{file}"))
+        for api in apis or project.apis
+        for file in sorted(Path(project.folder, ".parameters", "api", api).glob("*.json"))
+    ]
+
+
+class LocalCalls:
+    """
+    What calls on this machine share; made by `local_calls`.
+    """
+
+    def __init__(self, pool: ShimPool, settings: Settings, project: AutomationProject) -> None:
+        home = settings.home.absolute()
+        kept = FileStore(str(home / "local-automations"), scratch=home / "local-automations")
+        self._pool = pool
+        self._project = project
+        self._run = AutomationRunner(Environments(home / "environments"), kept)
+        self._limits = Limits(
+            memory_bytes=settings.memory_bytes, wall_seconds=settings.wall_seconds, grace_seconds=settings.grace_seconds
+        )
+
+    async def __call__(self, api: str, parameters: bytes, *, timeout_seconds: float = DEFAULT_SECONDS) -> ItemEnd:
+        """
+        Call a function; what it prints goes to standard error, and nothing is left of it but what it keeps on purpose.
+
+        Raises:
+            EnvironmentBuildError: the project's environment could not be built.
+        """
+        call = ItemCall(
+            folder=Path(self._project.folder),
+            name=api,
+            parameters=parameters,
+            timeout_seconds=timeout_seconds,
+            attempt=1,
+            workspace_id=_HERE,
+            project=self._project.name,
+            job_id=_HERE,
+            item_id="local",
+            grows=False,
+            proxy=self._project.proxy,
+            options=self._project.options,
+        )
+        with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
+            root = JobRoot(Path(folder))
+            root.prepare()
+            async with (
+                JobLog(_show, Redactor(()), clock=lambda: datetime.now(UTC)) as book,
+                self._pool.lease(self._limits, stage=api) as children,
+            ):
+                stage = Stage(
+                    name=api, root=root, children=children, book=book, variables={}, progress=lambda _output: None
+                )
+                return await self._run(stage, call)
+
+
+@asynccontextmanager
+async def local_calls(settings: Settings, project: AutomationProject) -> AsyncIterator[LocalCalls]:
+    """
+    Lend what calls functions of *project*.
+    """
+    async with ShimPool(warm=1, spare=1) as pool:
+        yield LocalCalls(pool, settings, project)
+
+
+async def _show(lines: list[LogLine]) -> None:
+    for line in lines:
+        print(line.text, file=sys.stderr)
