@@ -213,9 +213,13 @@ def _added_plugins(around: Surroundings, pipeline: Pipeline) -> dict[str, list[d
         if component.name != component.plugin_name:
             bodies[component.name] = {"name": component.name, "inherit_from": component.plugin_name, **settings}
         elif settings:
-            own = bodies.get(component.name) or dict(around.project.plugins[component.name].body)
-            declared = [*own.get("settings", ()), *settings["settings"]]
-            bodies[component.name] = {**own, "settings": declared}
+            own = bodies.get(component.name)
+            declared = (own or around.project.plugins[component.name].body).get("settings") or ()
+            # No more than that of what the project says: a plan holds no secrets, and the project's own file has the rest.
+            bodies[component.name] = {
+                **(own or {"name": component.name}),
+                "settings": [*declared, *settings["settings"]],
+            }
     return {plural: list(bodies.values()) for plural, bodies in added.items() if bodies}
 
 

@@ -9,6 +9,7 @@ import json
 from uuid import UUID, uuid4
 
 import httpx2
+import psutil
 import pytest
 from matatika_mill import Mill
 
@@ -292,6 +293,35 @@ async def test_secrets_that_a_script_prints_are_not_in_its_log(mill: Mill) -> No
     job = await mill.run(pipeline)
 
     assert await mill.logs(job["id"]) == "the token is ***\n"
+
+
+async def test_a_line_of_a_megabyte_costs_only_itself(mill: Mill) -> None:
+    """
+    Bad input: a huge line is kept as far as the log's limit goes, and the lines around it come through.
+    """
+    script = "echo before; head -c 1000000 /dev/zero | tr '\\0' x; echo; echo after"
+    job = await mill.run(await mill.pipeline(script=script))
+
+    lines = (await mill.logs(job["id"])).splitlines()
+
+    assert job["status"] == "COMPLETE"
+    assert (lines[0], lines[-1]) == ("before", "after")
+
+
+async def test_nothing_that_a_script_started_outlives_its_job(mill: Mill) -> None:
+    """
+    A child in a session of its own, deaf to TERM, is gone when the job has ended.
+    """
+    script = (
+        """setsid bash -c 'trap "" TERM; echo $$ > "$ROOT/pid"; sleep 600; sleep 600' &\n"""
+        'until [ -s "$ROOT/pid" ]; do :; done; cat "$ROOT/pid"'
+    )
+    job = await mill.run(await mill.pipeline(script=script))
+
+    pid = int((await mill.logs(job["id"])).split()[0])
+
+    assert job["status"] == "COMPLETE"
+    assert not psutil.pid_exists(pid)
 
 
 async def _until_log(mill: Mill, job_id: str, text: str) -> None:
