@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.core.outcome import Cause, Failed, Succeeded
+from headrace.core.outcome import Failed, Succeeded
 from headrace.core.plan import SyncFiles
 from headrace.runners.job_root import write_json
 from headrace.runners.reports import Reports, close, own_program
@@ -57,7 +57,7 @@ async def write(stage: Stage, payload: Mapping[str, Any], *, files: SyncFiles, t
     ended = await writer.wait()
     output = {"record_count": reports.counts, "bytes": reports.finished.get("bytes", 0)}
     if error := reports.finished.get("error"):
-        return Failed(Cause(stage=stage.name, sentence=str(error["reason"]), evidence=error), fatal=True, output=output)
+        return Failed(stage.refused(error), fatal=True, output=output)
     if not ended.succeeded:
         return await stage.diagnose([ended])
     return Succeeded(output)

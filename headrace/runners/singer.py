@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from headrace.core.outcome import Blame, Cause, Failed, Succeeded
+from headrace.core.outcome import Cause, Failed, Succeeded
 from headrace.core.plan import Limits as PlanLimits
 from headrace.core.plan import SyncFiles
 from headrace.runners.catalog import select
@@ -80,6 +80,8 @@ async def sync(
         write_json(root.initial_state, bookmark, durable=True)
     initial = read_json(root.initial_state)
     resume = await asyncio.to_thread(plan_resume, root.work, initial)
+    # The counts of an attempt before; what a tap that writes files itself counts in this one is written there anew.
+    (root.sync_output / METRICS).unlink(missing_ok=True)
     argv = tap_command(stage, tap, catalog, field_map, resume.state, max_records=max_records)
     spec = SyncSpec(
         output_dir=root.sync_output,
@@ -179,7 +181,7 @@ async def _sync_outcome(
         return replace(await stage.diagnose([tap_end, writer_end]), output=output)
     refused = finished.get("error")
     if refused and (tap_end.succeeded or writer_end.order <= tap_end.order or refused["code"] != "truncated-line"):
-        return Failed(_refused(stage, tap, refused), fatal=True, output=output)
+        return Failed(stage.refused(refused, tap=tap.spec.name), fatal=True, output=output)
     if not tap_end.succeeded:
         return replace(await stage.diagnose([tap_end, writer_end]), output=output)
     if not finished or not writer_end.succeeded:
@@ -225,21 +227,4 @@ def _sent_nothing(stage: Stage, tap: Connector, tap_end: Exit) -> Cause:
         sentence=f"{tap.spec.name} ended without an error but sent no SCHEMA and no records.",
         instruction="Run the tap by hand with the job's config.json; check its credentials and selection.",
         evidence={"exit_code": tap_end.code},
-    )
-
-
-def _refused(stage: Stage, tap: Connector, error: Mapping[str, Any]) -> Cause:
-    return Cause(
-        stage=stage.name,
-        sentence=str(error["reason"]),
-        who=Blame.OPERATOR if error["code"] == "disk-full" else Blame.DEVELOPER,
-        instruction=str(error.get("instruction") or ""),
-        evidence={
-            "tap": tap.spec.name,
-            **{
-                name: error[name]
-                for name in ("code", "stream", "field", "line", "excerpt")
-                if error.get(name) is not None
-            },
-        },
     )

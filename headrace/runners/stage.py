@@ -171,6 +171,27 @@ class Stage:
             )
         )
 
+    def refused(self, error: Mapping[str, Any], **facts: str) -> Cause:
+        """
+        Say why one of our data-plane programs refused what it was sent; what it quotes of the data goes through the redactor.
+
+        Args:
+            error: the `error` of its last report.
+            facts: what else belongs to the evidence.
+        """
+        quoted = {
+            name: self.book.redactor.redact(value) if isinstance(value, str) else value
+            for name in ("code", "stream", "field", "line", "excerpt")
+            if (value := error.get(name)) is not None
+        }
+        return Cause(
+            stage=self.name,
+            sentence=self.book.redactor.redact(str(error["reason"])),
+            who=Blame.OPERATOR if error["code"] == "disk-full" else Blame.DEVELOPER,
+            instruction=str(error.get("instruction") or ""),
+            evidence={**facts, **quoted},
+        )
+
     async def _heard(self) -> None:
         """
         Wait until the pipes of the children that ended are read to their ends; a daemon may hold one open.

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from headrace.core.outcome import Cause, Failed, Succeeded
+from headrace.core.outcome import Failed, Succeeded
 from headrace.core.plan import Limits as PlanLimits
 from headrace.runners.connector import Connector, lend_config
 from headrace.runners.job_root import write_json
@@ -95,7 +95,7 @@ async def _pipe_outcome(stage: Stage, ends: _Ends, reports: Reports, state: Targ
         return replace(failed, cause=replace(failed.cause, stage="export"), output=output)
     if finished.get("error"):
         error = finished["error"]
-        return Failed(Cause(stage=stage.name, sentence=str(error["reason"]), evidence=error), fatal=True, output=output)
+        return Failed(stage.refused(error), fatal=True, output=output)
     if not ends.tap.succeeded:
         return replace(await stage.diagnose([ends.tap]), output=output)
     if not ends.relay.succeeded:
