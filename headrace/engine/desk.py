@@ -166,7 +166,7 @@ class AttemptDesk:
         Raises:
             FencedError: another worker owns the job.
         """
-        for connection_id, changed in (await asyncio.to_thread(take_back, self.root)).items():
+        for connection_id, changed in take_back(self.root).items():
             await self.journal.save_config(connection_id, changed)
             linked = self.work.connections.get(connection_id)
             if linked is not None:
