@@ -14,7 +14,7 @@ from headrace.core.plan import Plan
 from headrace.core.state import JobState
 from headrace.services.jobs import Jobs
 from headrace.store import jobs as job_store
-from headrace.store import pipeline_jobs, pruning
+from headrace.store import pipeline_jobs, pipeline_states, pruning
 from headrace.store.database import Database
 from headrace.store.files import FileStore
 from headrace.store.job_rows import folder_of
@@ -123,6 +123,13 @@ class PipelineJobs:
             with suppress(FinalStateError):  # it ended meanwhile
                 await self.stop(job, by=by)
         await self.remove_deleted()
+
+    async def forget_state(self, workspace_id: UUID, definition: str) -> None:
+        """
+        Forget how far a definition has read: it is gone.
+        """
+        async with self._database.transaction() as connection:
+            await pipeline_states.forget(connection, workspace_id, definition)
 
     async def owing(self, *, limit: int = 100) -> list[Job]:
         """

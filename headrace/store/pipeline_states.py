@@ -51,3 +51,13 @@ async def save(
                 "job_id": job_id,
             },
         )
+
+
+async def forget(connection: Connection, workspace_id: UUID, scope: str) -> None:
+    """
+    Forget the states that belong to one pipeline alone.
+    """
+    await connection.execute(
+        "delete from pipeline_state where workspace_id = %(workspace_id)s and scope = %(scope)s",
+        {"workspace_id": workspace_id, "scope": scope},
+    )

@@ -115,6 +115,7 @@ class PipelineRoutes:
         await self._desk.unschedule(pipeline)
         if active is not None:
             await self._desk.jobs.delete(active, by=actor.name)
+        await self._desk.jobs.forget_state(pipeline.workspace_id, str(pipeline.id))
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
     async def environment(self, request: Request) -> Response:

@@ -105,7 +105,7 @@ class Mill:
         )
         self.client = self.client_with(ADMIN_KEY)
 
-    def app(self) -> ASGIApp:
+    def app(self, *, root_dialect: str = "") -> ASGIApp:
         services = Services(
             access=self.house.access,
             jobs=self.house.jobs,
@@ -116,7 +116,9 @@ class Mill:
             run_flow=_no_flows,
         )
         wire = matatika_wire(self.desk, self.deployments, new_id=uuid4)
-        return create_app(services, wires=[wire], body_limit_bytes=2**20, monotonic=time.monotonic)
+        return create_app(
+            services, wires=[wire], body_limit_bytes=2**20, root_dialect=root_dialect, monotonic=time.monotonic
+        )
 
     def client_with(self, key: str | None) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(

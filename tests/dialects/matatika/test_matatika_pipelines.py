@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
+import httpx2
 import pytest
 from matatika_mill import Mill
 from meltano_kit import write_project
@@ -370,3 +371,22 @@ async def test_the_root_and_bare_collections_have_links_alone(mill: Mill) -> Non
     assert root.headers["content-type"] == "application/hal+json"
     assert root.json()["_links"]["self"]["href"] == "http://headrace.test/matatika/api"
     assert (bare.status_code, bare.headers["content-type"]) == (200, "application/json")
+
+
+async def test_links_lead_back_the_way_a_request_came(mill: Mill) -> None:
+    """
+    Section 2.1: at the root too, and through a proxy that says where it stands.
+    """
+    transport = httpx2.ASGITransport(app=mill.app(root_dialect="matatika"))
+    headers = {"authorization": mill.client.headers["authorization"]}
+    async with httpx2.AsyncClient(transport=transport, base_url="http://headrace.test", headers=headers) as client:
+        at_root = (await client.get("/api/workspaces")).json()
+        behind = (
+            await client.get(
+                "/matatika/api/workspaces",
+                headers={"x-forwarded-host": "data.example.org", "x-forwarded-proto": "https"},
+            )
+        ).json()
+
+    assert at_root["_links"]["self"]["href"] == "http://headrace.test/api/workspaces?page=0&size=20"
+    assert behind["_links"]["self"]["href"] == "https://data.example.org/matatika/api/workspaces?page=0&size=20"
