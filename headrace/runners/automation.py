@@ -179,6 +179,7 @@ def _told(stage: Stage, call: ItemCall) -> bytes:
         {
             "project": str(call.folder.absolute()),
             "output": str(stage.root.folder),
+            "kind": call.kind,
             "name": call.name,
             "parameters": msgspec.Raw(call.parameters),
             "result_limit_bytes": RESULT_BYTES,
@@ -189,8 +190,14 @@ def _told(stage: Stage, call: ItemCall) -> bytes:
             },
             "options": call.options,
             "proxy": call.proxy,
+            "session": _raw(call.session),
+            "session_parameters": _raw(call.session_parameters),
         }
     )
+
+
+def _raw(content: bytes | None) -> msgspec.Raw | None:
+    return msgspec.Raw(content) if content is not None else None
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from headrace.core.fan_out import ItemEnd
@@ -34,6 +34,9 @@ class ItemCall:
         grows: whether further items will be run; else they are only reported.
         proxy: URL, with its password.
         options: plain values, such as `save_trace`.
+        kind: `api`; `create` makes a login and has its state as result, `check` says whether one still holds.
+        session: JSON of a login's state, as `create` gave it; for `check`, and for functions that need one.
+        session_parameters: JSON object that the login was made with.
     """
 
     folder: Path
@@ -48,6 +51,9 @@ class ItemCall:
     grows: bool
     proxy: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    kind: Literal["api", "create", "check"] = "api"
+    session: bytes | None = None
+    session_parameters: bytes | None = None
 
 
 RunItem = Callable[[Stage, ItemCall], Awaitable[ItemEnd]]

@@ -4,6 +4,7 @@ Functions with a page: Debian's Chromium, driven by Playwright, on pages that th
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -134,6 +135,39 @@ async def test_a_hook_sets_up_the_context_and_a_deferred_function_asks_for_it(
     assert "hook api/work ws" not in automations.log.texts
     assert result_of(await automations.call(parameters={"url": shop})) == "12"
     assert "hook api/work ws" in automations.log.texts
+
+
+async def test_a_login_is_kept_and_brought_back(automations: Automations, shop: str) -> None:
+    """
+    Cookies, local and session storage; the last is there before the page's own scripts run. A check that finds none says so.
+    """
+    automations.write(
+        "auth-sessions/create.py",
+        """
+        async def create(page, params, **_):
+            await page.goto(params["url"])
+            await page.evaluate("document.cookie = 'user=ada'; localStorage.l = 'local'; sessionStorage.s = 'session'")
+        """,
+    )
+    automations.write(
+        "auth-sessions/check.py",
+        """
+        from headrace_automation import get_auth_session_parameters
+        async def check(page, **_):
+            await page.goto((await get_auth_session_parameters())["url"])
+            return await page.evaluate("[document.cookie, localStorage.l, sessionStorage.s].join()") == "user=ada,local,session"
+        """,
+    )
+    parameters = json.dumps({"url": shop}).encode()
+
+    created = await automations.call("create", {"url": shop}, kind="create")
+    valid = await automations.call("check", kind="check", session=created.result, session_parameters=parameters)
+    expired = await automations.call("check", kind="check", session=b"{}", session_parameters=parameters)
+
+    assert result_of(created)["sessionStorage"] == [
+        {"origin": shop, "sessionStorage": [{"name": "s", "value": "session"}]}
+    ]
+    assert (result_of(valid), result_of(expired)) == (True, False)
 
 
 async def test_a_page_that_never_loads_ends_with_the_call(automations: Automations, shop: str) -> None:
