@@ -13,6 +13,7 @@ from headrace.engine.desk import AttemptDesk, used
 from headrace.engine.tenant_files import edited_tenant_config, lay_tenant_config
 from headrace.runners import script
 from headrace.runners.job_root import copy_tree, read_json, write_json
+from headrace.runners.node import is_for_node
 
 
 async def run_script(desk: AttemptDesk, step: Script) -> Succeeded | Failed:
@@ -39,7 +40,9 @@ async def run_script(desk: AttemptDesk, step: Script) -> Succeeded | Failed:
 
 
 async def _run(desk: AttemptDesk, step: Script) -> Succeeded | Failed:
-    python: Path = await desk.toolbox.interpreter(step.requirements, step.python)
+    python: Path | None = None
+    if not is_for_node(step.entry):
+        python = await desk.toolbox.interpreter(step.requirements, step.python)
     records = sum(sum(output.get("record_count", {}).values()) for output in desk.outputs.values())
     async with desk.stage(step.name, step.limits) as stage:
         outcome = await script.script(

@@ -14,6 +14,7 @@ from pathlib import Path
 from headrace.core.plan import AnyStep, ConnectorSpec, Discover, Export, Pipe, Script, Sync
 from headrace.runners.environments import Environment, Environments
 from headrace.runners.logs import JobLog
+from headrace.runners.node import is_for_node
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Tool:
                 return [_of_connector(target.connector) for target in targets]
             case Pipe(tap=tap, target=target):
                 return [_of_connector(tap), _of_connector(target)]
-            case Script(source=str(), requirements=requirements, python=python):
+            case Script(source=str(), entry=entry, requirements=requirements, python=python) if not is_for_node(entry):
                 return [Tool(requirements, python)]
             case _:
                 return []

@@ -11,20 +11,24 @@ from typing import Any
 from headrace.core.outcome import Cause, Failed, Succeeded
 from headrace.core.plan import ConnectorSpec
 from headrace.runners.job_root import folder_bytes
+from headrace.runners.node import node_command
 from headrace.runners.reports import own_program
 from headrace.runners.stage import Stage
 
 
 async def script(
-    stage: Stage, python: Path, entry: str, *, given_records: int, allow_nothing: bool
+    stage: Stage, python: Path | None, entry: str, *, given_records: int, allow_nothing: bool
 ) -> Succeeded | Failed:
     """
-    Run `python ENTRY` in the job's root.
+    Run `python ENTRY`, or `node ENTRY` without a *python*, in the job's root.
 
     A script that ends well but wrote nothing, although it was given records, has most likely lost them: that is a failure
     unless its flow allows it.
     """
-    child = await stage.start("etl", [str(python), entry])
+    command = [str(python), entry] if python is not None else await node_command(stage, entry)
+    if isinstance(command, Failed):
+        return command
+    child = await stage.start("etl", command)
     stage.children.progress()
     ended = await child.wait()
     output: dict[str, Any] = {"data_bytes": _data_bytes(stage)}

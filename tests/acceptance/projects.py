@@ -52,7 +52,7 @@ class ProjectFolder:
         Add a flow. *tenants* maps each tenant to its tap's settings, or to a pair with the target's, too.
 
         Args:
-            script: a file of `tests/fakes`, copied as `etl.py`.
+            script: a file of `tests/fakes`, copied as `etl.py`, or `etl` with the suffix it has.
         """
         folder = self.folder / "flows" / name
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,10 +63,12 @@ class ProjectFolder:
                 "sources": {keys.get("source", "tap-fake"): {"config": tap}},
                 "targets": {keys.get("target", "target-fake"): {"config": target}},
             }
+        entry = f"etl{Path(script).suffix}" if script and not script.endswith(".txt") else "etl.py"
+        keys |= {"script": entry} if entry != "etl.py" else {}
         body = {"workspace": "demo", "source": "tap-fake", "target": "target-fake", "tenants": links, **keys}
         (folder / "flow.yml").write_text(json.dumps(body, indent=1))
         if script:
-            shutil.copy(FAKES / script, folder / "etl.py")
+            shutil.copy(FAKES / script, folder / entry)
         if requirements:
             (folder / "requirements.txt").write_text(requirements)
         return self

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from typing import Any
 
@@ -111,6 +112,27 @@ def test_a_job_may_be_limited_to_a_few_records(shared_server: RunningServer) -> 
 
     assert (cut["status"], cut["processed_rows"]) == ("JOB_COMPLETED", 2), cut["message"]
     assert (whole["sync_type"], whole["processed_rows"]) == ("full_sync", 3)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
+def test_a_script_may_be_javascript(shared_server: RunningServer) -> None:
+    record = shared_server.run("script-js", "acme")
+
+    assert record["status"] == "JOB_COMPLETED", record["message"]
+    written = (shared_server.folder(record) / "targets/target-fake/people.jsonl").read_text().splitlines()
+    assert [json.loads(line)["id"] for line in written] == ["1", "2", "3"]
+
+
+def test_a_script_that_cannot_run_here_says_why(shared_server: RunningServer) -> None:
+    """
+    TypeScript needs a Node that strips types; where it runs, this script fails for it wrote nothing.
+    """
+    record = shared_server.run("script-ts", "acme")
+
+    assert record["status"] == "ETL_FAILED"
+    assert (
+        "needs Node" in record["message"] or "does not run" in record["message"] or "wrote nothing" in record["message"]
+    )
 
 
 STAGES = {
