@@ -20,7 +20,7 @@ import headrace
 from headrace.core.errors import DefinitionError
 from headrace.runners.requirement import name_of_requirement
 
-_WORK = "project"
+_WORK, _TMP = "project", "tmp"
 _TMP_BYTES = 48
 # Ours takes their place; see automation/headrace_automation/alias.py.
 _NOT_INSTALLED = frozenset({"intuned-runtime", "runtime-helpers", "headrace-automation"})
@@ -83,8 +83,13 @@ def lend(project: Path, root: Path) -> Path:
 
 def take_back(root: Path) -> None:
     """
-    Remove the links that `lend` made; what the function wrote stays.
+    Remove the links that `lend` made, and temporary files such as a browser's profile; what the function wrote stays.
     """
+    for left in (root / _TMP).glob("*"):
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)  # a daemon that the function left may still write there
+        else:
+            left.unlink(missing_ok=True)
     folder = root / _WORK
     if not folder.is_dir():
         return

@@ -172,7 +172,7 @@ async def test_a_login_is_kept_and_brought_back(automations: Automations, shop: 
 
 async def test_a_page_that_never_loads_ends_with_the_call(automations: Automations, shop: str) -> None:
     """
-    Browser, driver and function are gone when the time is over.
+    Browser, driver and function are gone when the time is over, and the browser's profile with them.
     """
     automations.write("api/work.py", "async def automation(page, params): await page.goto(params['url'], timeout=0)\n")
 
@@ -180,6 +180,7 @@ async def test_a_page_that_never_loads_ends_with_the_call(automations: Automatio
 
     assert failure_of(end)[0] == "timeout"
     assert gone(automations)
+    assert list(automations.root.tmp.iterdir()) == []
 
 
 async def test_a_function_that_opens_a_hundred_pages_is_held_to_its_limits(automations: Automations, shop: str) -> None:
