@@ -35,7 +35,13 @@ def read_script(document: Document, project: Path, folder: Path, findings: Findi
     lines, errors = _requirements(document, project, folder, body)
     for error in errors:
         findings.lose(part, error)
-    return ScriptDef(folder=folder, entry=entry, requirements=lines, python=body.get("python"))
+    return ScriptDef(
+        folder=folder,
+        entry=entry,
+        requirements=lines,
+        python=body.get("python"),
+        empty_output=body.get("empty_output", "fail"),
+    )
 
 
 def lines_of(value: str | Sequence[str]) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ def shared_project(folder: Path) -> ProjectFolder:
     project.flow("discovered", {mode: taps[mode] for mode in ("good", "exit-3")}, workspace="discovering")
     project.flow("many", {f"t{number}": {} for number in range(8)})
     project.flow("script-good", {"acme": {}}, script="etl_singer.py", files={"format": "csv"})
+    project.flow("script-quiet", {"acme": {}}, script="etl_nothing.py", empty_output="allow")
     project.flow("script-js", {"acme": {}}, script="etl_node.js", files={"format": "csv"})
     project.flow("script-ts", {"acme": {}}, script="etl_node.ts")
     for name in ("raises", "nothing", "errors_txt"):

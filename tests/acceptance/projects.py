@@ -46,6 +46,7 @@ class ProjectFolder:
         *,
         script: str | None = None,
         requirements: str = "",
+        empty_output: str = "",
         **keys: Any,
     ) -> ProjectFolder:
         """
@@ -64,7 +65,8 @@ class ProjectFolder:
                 "targets": {keys.get("target", "target-fake"): {"config": target}},
             }
         entry = f"etl{Path(script).suffix}" if script and not script.endswith(".txt") else "etl.py"
-        keys |= {"script": entry} if entry != "etl.py" else {}
+        if entry != "etl.py" or empty_output:
+            keys["script"] = {"entry": entry} | ({"empty_output": empty_output} if empty_output else {})
         body = {"workspace": "demo", "source": "tap-fake", "target": "target-fake", "tenants": links, **keys}
         (folder / "flow.yml").write_text(json.dumps(body, indent=1))
         if script:

@@ -135,6 +135,15 @@ def test_a_script_that_cannot_run_here_says_why(shared_server: RunningServer) ->
     )
 
 
+def test_a_script_may_be_allowed_to_write_nothing(shared_server: RunningServer) -> None:
+    """
+    With `empty_output: allow` a script that wrote nothing has done well; the target is not started.
+    """
+    record = shared_server.run("script-quiet", "acme")
+
+    assert record["status"] == "JOB_COMPLETED", record["message"]
+
+
 STAGES = {
     "discover": ({"override_source_config": {"stay_at_discover": True}}, "SYNC", "tap_source.py"),
     "sync": ({"override_source_config": {"then": "stay"}}, "SYNC", "tap_source.py"),

@@ -193,6 +193,7 @@ class _Run:
                 entry=script.entry if script else "etl.py",
                 requirements=script.requirements if script else (),
                 python=script.python if script else None,
+                empty_output=script.empty_output if script else "fail",
                 target=self._targets[0].connector if self._targets else None,
                 selected_tables=_given(self._request.override_selected_tables),
             ),
