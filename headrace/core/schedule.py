@@ -1,13 +1,14 @@
 """
 When a definition becomes a job: expressions, their instants, and what to do about instants that nobody was there for.
 
-All times are UTC, so that no clock change adds or takes an instant. Forms (hotglue's pages and public customer code; EventBridge's where it
+All times are UTC unless a calendar names its zone, so that no clock change adds or takes an instant. Forms (hotglue's pages and public customer code; EventBridge's where it
 has six fields):
 
     cron(m h dom mon dow)        UNIX, five fields; also bare. Day of week 0 to 7, both ends are Sunday
     cron(m h dom mon dow year)   six fields, `?` for any day. Day of week 1 to 7, 1 is Sunday
     rate(N minutes|hours|days)   counted from when the schedule was set
     spring(s m h dom mon dow)    six fields as Spring has them, from the second on; see `core.spring_cron`
+    calendar({...})              intervals and calendars, the one form with time zones; see `core.calendar_words`
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from typing import Final, Literal
 
 from cronsim import CronSim, CronSimError
 
-from headrace.core import spring_cron
+from headrace.core import calendar, calendar_words, spring_cron
+from headrace.core.calendar import Calendars
 from headrace.core.errors import InvalidError
 
 Misfire = Literal["skip", "latest", "all"]
@@ -34,6 +36,7 @@ _LAST_YEAR = 2199
 _MINUTE = timedelta(minutes=1)
 _UNITS: Final = {"minute": 60, "hour": 3600, "day": 86400}
 _WRAPPED = re.compile(r"(cron|rate|spring)\s*\((.*)\)", re.IGNORECASE | re.DOTALL)
+_CALENDAR = re.compile(r"calendar\((.*)\)", re.DOTALL)
 _RATE = re.compile(r"(\d{1,6})\s+(minute|hour|day)s?", re.IGNORECASE | re.ASCII)
 _YEAR_TERM = re.compile(r"(\*|\d{4})(?:-(\d{4}))?(?:/(\d{1,3}))?", re.ASCII)
 _FORMS: Final = (
@@ -67,7 +70,7 @@ class Spring:
     fields: str
 
 
-Recurrence = Cron | Every | Spring
+Recurrence = Cron | Every | Spring | Calendars
 
 
 def parse(expression: str) -> Recurrence:
@@ -79,6 +82,8 @@ def parse(expression: str) -> Recurrence:
     """
     text = expression.strip()
     try:
+        if found := _CALENDAR.fullmatch(text):
+            return calendar_words.parse(found[1])
         if not text or len(text) > _LONGEST:
             raise ValueError("length")
         wrapped = _WRAPPED.fullmatch(text)
@@ -102,6 +107,8 @@ def next_after(recurrence: Recurrence, after: datetime, *, anchor: datetime) -> 
         return anchor + (passed + 1) * recurrence.period
     if isinstance(recurrence, Spring):
         return spring_cron.next_after(recurrence.fields, after)
+    if isinstance(recurrence, Calendars):
+        return calendar.next_after(recurrence, after)
     at = after.astimezone(UTC)
     while True:
         found = next(CronSim(recurrence.fields, at), None)
@@ -121,6 +128,8 @@ def last_until(recurrence: Recurrence, until: datetime, *, since: datetime, anch
         return max(since, anchor + (until - anchor) // recurrence.period * recurrence.period)
     if isinstance(recurrence, Spring):
         return spring_cron.last_until(recurrence.fields, until, since=since)
+    if isinstance(recurrence, Calendars):
+        return calendar.last_until(recurrence, until, since=since)
     before = until.astimezone(UTC).replace(second=0, microsecond=0) + _MINUTE
     for found in CronSim(recurrence.fields, before, reverse=True):
         if found <= since:
@@ -189,6 +198,8 @@ def _count(recurrence: Recurrence, first: datetime, last: datetime, anchor: date
     """
     if isinstance(recurrence, Every):
         return min(_COUNT_AT_MOST, (last - first) // recurrence.period)
+    if isinstance(recurrence, Calendars):
+        return calendar.count(recurrence, first, last, at_most=_COUNT_AT_MOST)
     return sum(1 for _ in _between(recurrence, first, last, anchor))
 
 
