@@ -43,7 +43,7 @@ from headrace.http.server import create_app
 from headrace.http.services_bundle import Services
 from headrace.loop import every
 from headrace.parts import Parts, background, limits_of, new_id, now, parts
-from headrace.serve_intuned import intuned_of
+from headrace.serve_intuned import code_jobs_of, intuned_of
 from headrace.serve_matatika import Matatika, matatika_of
 from headrace.services.connections import Linking
 from headrace.services.schedules import Schedules
@@ -71,7 +71,8 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
             now=now,
         )
         intuned = intuned_of(p)
-        await intuned.automations.reload()
+        code_jobs = code_jobs_of(p, intuned)
+        await code_jobs.tick()
         buckets = S3Sender(
             private_networks=settings.webhook_private_networks, timeout_seconds=settings.webhook_timeout_seconds
         )
@@ -101,7 +102,7 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
         duties = [
             p.admission.run(),
             every(1.0, p.flows.reload, name="definitions"),
-            every(1.0, intuned.automations.reload, name="automations"),
+            every(1.0, code_jobs.tick, name="automations"),
             every(600.0, p.retention.tick, name="retention"),
             every(1.0, ticker.tick, name="schedules"),
             every(1.0, matatika.deployments.tick, name="Meltano projects"),

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import secrets
 
+from headrace.dialects.intuned.code_jobs import CodeJobs
 from headrace.dialects.intuned.places import IntunedServices
 from headrace.dialects.intuned.run import StartAutomations
 from headrace.parts import Parts, limits_of, new_id, now
@@ -34,3 +35,10 @@ def intuned_of(p: Parts) -> IntunedServices:
             batches, p.jobs, limits=limits_of(p.settings), new_id=new_id, chance=secrets.token_bytes
         ),
     )
+
+
+def code_jobs_of(p: Parts, intuned: IntunedServices) -> CodeJobs:
+    """
+    Make what keeps the automation projects, and the jobs that are files of them, in force.
+    """
+    return CodeJobs(intuned.automations, intuned.batches, workspaces=p.workspaces.all)

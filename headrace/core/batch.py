@@ -4,6 +4,7 @@ Batches: stored blueprints of jobs of items; and the automation projects that th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePath
@@ -23,6 +24,7 @@ class AutomationProject:
         api_access: whether single runs may be started; jobs always may.
         auth_sessions: whether every call needs a kept login.
         source: digest of the stored copy of the folder.
+        jobs: jobs that are files of the project, by name: what each says, as the JSON of a file.
         options: what every call is told: `browser` (true, false, or by the function), `headful`, `browser_size`.
         proxy, sink, max_attempts, timeout_seconds: what holds where a job or run says nothing.
     """
@@ -35,11 +37,23 @@ class AutomationProject:
     api_access: bool = True
     auth_sessions: bool = False
     source: str | None = None
+    jobs: Mapping[str, bytes] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     proxy: str | None = None
     sink: dict[str, Any] | None = None
     max_attempts: int | None = None
     timeout_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeBatch:
+    """
+    What a file of a project says of a batch; see `Batch` for the fields.
+    """
+
+    name: str
+    definition: bytes
+    secrets: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,11 +4,14 @@ Batches, and the jobs that are made of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
-from headrace.core.batch import Batch
+import structlog
+
+from headrace.core.batch import Batch, CodeBatch
 from headrace.core.errors import ConflictError, FinalStateError, NotFoundError
 from headrace.core.fan_out import Item
 from headrace.core.job import Job, NewJob
@@ -18,6 +21,8 @@ from headrace.services.fan_outs import FanOuts
 from headrace.services.jobs import Jobs
 from headrace.store.batches import SORTABLE as SORTABLE  # the wire names the columns, and may not ask the store
 from headrace.store.batches import Batches as BatchTable
+
+log = structlog.get_logger(__name__)
 
 PAUSED_BY_USER = {"type": "paused", "message": "Paused by a user."}
 
@@ -106,10 +111,46 @@ class Batches:
             ConflictError: it is defined by code.
         """
         _refuse_code(batch)
+        await self._forget(batch, by=by)
+
+    async def _forget(self, batch: Batch, *, by: str) -> None:
         await self._table.delete(batch.id)
         active = await self._table.unfinished_job(batch.workspace_id, key_of(batch))
         if active is not None:
             await self._terminate(active, by)
+
+    async def keep_code(
+        self, workspace_id: UUID, project: str, wanted: Sequence[CodeBatch], *, spared: Container[str] = ()
+    ) -> None:
+        """
+        Make a project's batches that are defined by code what *wanted* says: new ones, changed ones, and no others.
+
+        Those named in *spared* stay as they are. One that the API made keeps its name; the file of that name defines nothing.
+        """
+        known = {batch.name: batch for batch in await self._table.of_project(workspace_id, project)}
+        for code in wanted:
+            batch = known.pop(code.name, None)
+            if batch is None:
+                await self._insert_code(workspace_id, project, code)
+            elif batch.source != "CODE":
+                log.warning("the job of a file has the name of one that the API made", project=project, job=code.name)
+            elif (batch.definition, batch.secrets) != (code.definition, code.secrets):
+                await self._table.replace(batch, definition=code.definition, secrets=code.secrets)
+        for batch in known.values():
+            if batch.source == "CODE" and batch.name not in spared:
+                await self._forget(batch, by="the project")
+
+    async def _insert_code(self, workspace_id: UUID, project: str, code: CodeBatch) -> None:
+        with suppress(ConflictError):  # another server of the same project was first
+            await self._table.insert(
+                self._new_id(),
+                workspace_id=workspace_id,
+                project=project,
+                name=code.name,
+                definition=code.definition,
+                secrets=code.secrets,
+                source="CODE",
+            )
 
     async def start(self, batch: Batch, new: NewJob, plan: Plan) -> Job:
         """

@@ -127,6 +127,7 @@ def read_automation_project(folder: Path) -> AutomationProject:
         max_concurrent=limit,
         api_access=settings.api_access.enabled,
         auth_sessions=settings.auth_sessions.enabled,
+        jobs=_jobs(folder),
         options=_options(settings),
         proxy=proxy if isinstance(proxy, str) else None,
         sink=sink if isinstance(sink, dict) else None,
@@ -158,5 +159,26 @@ def _apis(folder: Path) -> list[str]:
     )
 
 
-def _wrong(file: Path, reason: str, instruction: str) -> DefinitionError:
-    return DefinitionError(reason, instruction, file=f"automations/{file.parent.name}/{file.name}")
+def _jobs(folder: Path) -> dict[str, bytes]:
+    """
+    Read the files of jobs; a job is named after its file, whatever folder that is in.
+    """
+    found: dict[str, bytes] = {}
+    for file in sorted((folder / "intuned-resources" / "jobs").rglob("*.job.json*")):
+        name, _, ending = file.name.partition(".job.")
+        if ending not in ("json", "jsonc") or not file.is_file():
+            continue
+        if name in found:
+            raise _wrong(
+                file, f"Two files of the project define the job {name!r}.", "Give one of them another name.", folder
+            )
+        try:
+            found[name] = msgspec.json.encode(jsonc(file.read_text("utf-8")))
+        except (OSError, ValueError) as error:
+            raise _wrong(file, f"The file cannot be read: {error}.", "Correct it.", folder) from error
+    return found
+
+
+def _wrong(file: Path, reason: str, instruction: str, folder: Path | None = None) -> DefinitionError:
+    folder = folder or file.parent
+    return DefinitionError(reason, instruction, file=f"automations/{folder.name}/{file.relative_to(folder).as_posix()}")

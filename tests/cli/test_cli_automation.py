@@ -33,6 +33,7 @@ def test_the_project_loads_without_a_problem(project: Path) -> None:
     assert result.problems == []
     assert [workspace.name for workspace in result.project.workspaces] == ["demo"]
     assert (automations.name, automations.apis) == ("demo", ("list-books", "read-book", "read-book-page"))
+    assert list(automations.jobs) == ["demo-batch"]
 
 
 async def test_a_function_is_called_without_a_server(project: Path) -> None:

@@ -151,6 +151,10 @@ class RunBody(Model, frozen=True):
     sink: Sink | None = None
 
 
+def is_job_id(name: str) -> bool:
+    return bool(_JOB_ID.fullmatch(name))
+
+
 def decode_job(body: bytes, *, with_id: bool) -> JobBody:
     """
     Read the body of Create Job or Update Job.

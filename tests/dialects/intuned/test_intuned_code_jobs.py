@@ -1,0 +1,73 @@
+"""
+Jobs that are files of an automation project.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from intuned_kit import BODY
+
+from headrace.dialects.intuned.code_jobs import CodeJobs
+
+DEFINITION = {"payload": BODY["payload"], "configuration": {"maxConcurrentRequests": 2}}
+
+
+@pytest.fixture
+def files(project_folder: Path) -> Path:
+    folder = project_folder / "automations" / "demo" / "intuned-resources" / "jobs"
+    (folder / "nightly").mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def code_jobs(api: Any) -> CodeJobs:
+    return CodeJobs(api.services.automations, api.services.batches, workspaces=api.kit.house.workspaces.all)
+
+
+async def names(api: Any) -> dict[str, str]:
+    return {job["id"]: job["source"] for job in (await api("GET", "/jobs")).json()}
+
+
+async def test_a_file_defines_a_job_that_runs_and_is_changed_in_the_file_alone(
+    api: Any, files: Path, code_jobs: CodeJobs
+) -> None:
+    """
+    It is named after its file, in whatever folder; the API can pause it, but neither update nor delete it.
+    """
+    (files / "nightly" / "map.job.jsonc").write_text(f"// twice\n{json.dumps(DEFINITION)}")
+
+    await code_jobs.tick()
+
+    assert await names(api) == {"map": "CODE"}
+    assert (await api("GET", "/jobs/map")).json()["configuration"]["maxConcurrentRequests"] == 2
+    assert (await api("PUT", "/jobs/map", DEFINITION)).status_code == 400
+    assert (await api("DELETE", "/jobs/map")).status_code == 400
+    assert (await api("POST", "/jobs/map/pause")).status_code == 200
+    assert (await api("POST", "/jobs/map/resume")).status_code == 200
+    assert (await api("POST", "/jobs/map/trigger")).status_code == 200
+
+
+async def test_what_the_files_say_comes_into_force_and_goes(api: Any, files: Path, code_jobs: CodeJobs) -> None:
+    """
+    A change, a file that is gone, and one that goes wrong: that leaves its job as it was. The API's own jobs stay.
+    """
+    await api.create()
+    for name in ("changed", "gone", "wrong", BODY["id"]):
+        (files / f"{name}.job.json").write_text(json.dumps(DEFINITION))
+    await code_jobs.tick()
+    before = await names(api)
+
+    (files / "changed.job.json").write_text(json.dumps({**DEFINITION, "configuration": {"maxConcurrentRequests": 7}}))
+    (files / "gone.job.json").unlink()
+    (files / "wrong.job.json").write_text(json.dumps({**DEFINITION, "payload": []}))
+    await code_jobs.tick()
+
+    assert before == {BODY["id"]: "API", "changed": "CODE", "gone": "CODE", "wrong": "CODE"}
+    assert await names(api) == {BODY["id"]: "API", "changed": "CODE", "wrong": "CODE"}
+    assert (await api("GET", "/jobs/changed")).json()["configuration"]["maxConcurrentRequests"] == 7
+    assert (await api("GET", "/jobs/wrong")).json()["payload"] == BODY["payload"]
+    assert (await api("GET", f"/jobs/{BODY['id']}")).json()["configuration"] == {}
