@@ -82,7 +82,7 @@ async def run_up(settings: Settings, *, on_ready: Callable[[str, str | None], No
                 "Its log says why, just above; `headrace doctor` looks for the usual reasons.",
             )
     finally:
-        (home / "server.json").unlink(missing_ok=True)
+        _take_address_back(home)
         listener.close()
         if postgres:
             await postgres.stop()
@@ -192,6 +192,16 @@ async def _tell_ready(home: Path, address: tuple[str, int], url: str, on_ready: 
         await asyncio.sleep(_LOOK_SECONDS)
     write_private(home / "server.json", json.dumps({"url": url, "pid": os.getpid()}))
     on_ready()
+
+
+def _take_address_back(home: Path) -> None:
+    """
+    Remove the address that was left in the home, unless another server has left it there.
+    """
+    file = home / "server.json"
+    with suppress(OSError, ValueError, LookupError, TypeError):
+        if json.loads(file.read_text("utf-8"))["pid"] == os.getpid():
+            file.unlink()
 
 
 async def _answers(host: str, port: int) -> bool:

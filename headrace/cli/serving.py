@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shlex
 import signal
@@ -65,6 +66,7 @@ def up(
     with_parent: Annotated[
         bool, typer.Option("--with-parent", hidden=True, help="End when standard input does.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """
     Run everything in one process tree, until Ctrl-C.
@@ -78,7 +80,7 @@ def up(
     async def main() -> int:
         if with_parent:
             asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _end_at_eof)
-        return await run_up(settings, on_ready=lambda url, key: _say_ready(settings, url, key))
+        return await run_up(settings, on_ready=lambda url, key: _say_ready(settings, url, key, as_json=as_json))
 
     configure_logging(level=settings.log_level, format=settings.log_format)
     raise typer.Exit(asyncio.run(main()))
@@ -90,7 +92,13 @@ def _end_at_eof() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _say_ready(settings: Settings, url: str, key: str | None) -> None:
+def _say_ready(settings: Settings, url: str, key: str | None, *, as_json: bool) -> None:
+    """
+    Say that the server answers, and the admin key if it was made just now: the only time that it is shown.
+    """
+    if as_json:
+        print(json.dumps({"url": url, "admin_key": key}), flush=True)
+        return
     print(f"Headrace serves {url}")
     if key:
         print(f"Admin key, shown this once and kept in {settings.home / 'admin.key'}: {key}")
