@@ -123,12 +123,15 @@ class Attempts:
 
     async def start_step(self, work: Work, ordinal: int) -> None:
         """
+        Begin a step. Webhooks hear of its first beginning alone: a take-over is no news to them.
+
         Raises:
             FencedError: somebody else owns the attempt.
         """
         async with self._database.transaction() as connection:
-            event_id = await jobs.start_step(connection, work.claim, ordinal)
-            await self._tell(connection, work, event_id)
+            event_id, first = await jobs.start_step(connection, work.claim, ordinal)
+            if first or event_id is None:
+                await self._tell(connection, work, event_id)
 
     async def report_step(self, work: Work, ordinal: int, output: dict[str, Any]) -> Standing:
         """

@@ -172,11 +172,13 @@ async def claim(connection: Connection, job_id: UUID, *, node_id: UUID, node_nam
     return Claim(row["id"], row["attempt"], row["crashes"], row["state_before"] == JobState.RUNNING)
 
 
-async def start_step(connection: Connection, claim: Claim, ordinal: int) -> int | None:
+async def start_step(connection: Connection, claim: Claim, ordinal: int) -> tuple[int | None, bool]:
     """
-    Begin a step; gives the event's id, None when fenced.
+    Begin a step; gives the event's id, None when fenced, and whether no attempt had begun the step before.
     """
-    return await _event_id(connection, "start_step", {"job_id": claim.job_id, "token": claim.token, "ordinal": ordinal})
+    parameters = {"job_id": claim.job_id, "token": claim.token, "ordinal": ordinal}
+    row = await (await connection.execute(statement("start_step"), parameters)).fetchone()
+    return (row["id"], row["first"]) if row else (None, False)
 
 
 async def finish_step(
