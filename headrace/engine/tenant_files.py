@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,12 @@ class TenantFiles:
         """
         Put the kept files there in place of what a script that was cut off has made of them.
         """
-        if work.plan.snapshots:
-            kept = await self._files.obtain(folder_of_tenant(work.job))
+        if not work.plan.snapshots:
+            return
+        prefix = folder_of_tenant(work.job)
+        # In a local store files are replaced whole, so whoever reads needs no lock.
+        async with self._locks.held(work, prefix) if self._files.remote else nullcontext():
+            kept = await self._files.refresh(prefix)
             await asyncio.to_thread(bring_snapshots, kept, root)
 
     async def keep(self, work: Work, root: JobRoot, details: Iterable[Details]) -> None:
@@ -59,7 +64,7 @@ class TenantFiles:
             return
         prefix = folder_of_tenant(work.job)
         async with self._locks.held(work, prefix):
-            kept = await self._files.obtain(prefix)
+            kept = await self._files.refresh(prefix)
             await asyncio.to_thread(self._write, work, root, kept, list(details))
             await self._files.publish(prefix)
 

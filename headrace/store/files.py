@@ -101,6 +101,24 @@ class FileStore:
             )
         return folder
 
+    @property
+    def remote(self) -> bool:
+        """
+        Whether folders are copies that other machines' copies may be ahead of.
+        """
+        return self._folder is None
+
+    async def refresh(self, prefix: str) -> Path:
+        """
+        Make the local folder of *prefix* hold just what was published, whatever was there.
+
+        For folders that several machines write in turn: a copy of last time may differ without its sizes telling. Whoever asks sees to
+        it that nobody uses the folder meanwhile.
+        """
+        if self.remote:
+            await asyncio.to_thread(shutil.rmtree, self.folder(prefix), ignore_errors=True)
+        return await self.obtain(prefix)
+
     async def publish(self, prefix: str) -> None:
         """
         Keep the local folder of *prefix*: files that changed are stored, files that are gone are removed.

@@ -113,6 +113,25 @@ async def test_another_machine_sees_what_was_published(make_store: object) -> No
     }
 
 
+async def test_a_refreshed_folder_is_just_what_was_published(make_store: object) -> None:
+    """
+    Two machines write one folder in turn: a change that keeps the size, and a removal, reach a machine that has an older copy.
+    """
+    here, there = make_store("a"), make_store("b")
+    folder = await here.refresh("snapshots/1")
+    (folder / "kept").write_bytes(b"1")
+    (folder / "dropped").write_bytes(b"2")
+    await here.publish("snapshots/1")
+    folder = await there.refresh("snapshots/1")
+    (folder / "kept").write_bytes(b"3")
+    (folder / "dropped").unlink()
+    await there.publish("snapshots/1")
+
+    folder = await here.refresh("snapshots/1")
+
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"kept": b"3"}
+
+
 async def test_a_removed_folder_is_gone_everywhere(make_store: object) -> None:
     store = make_store("a")
     folder = await store.obtain("jobs/1")
