@@ -97,7 +97,7 @@ def compile_workspace(around: Surroundings, asked: Asked) -> tuple[NewJob, Plan]
     step = Command(
         name="deploy" if asked.type == "WORKSPACE_DEPLOY" else "init",
         project=around.snapshot.digest,
-        meltano=meltano_of(around) if around.snapshot.digest else (),
+        meltano=meltano_of(around) if around.project.plugins else (),
         limits=_limits(asked, INSTALL_LIMITS_SECONDS),
     )
     new = NewJob(
@@ -164,7 +164,7 @@ def _step(around: Surroundings, pipeline: Pipeline, asked: Asked) -> Command:
     pair = pair_of(around, pipeline)
     if not words and pair:
         words = [pair[0].name, pair[1].name]
-    has_project = around.snapshot.digest is not None
+    has_plugins = bool(around.project.plugins)  # without any, a script has no use for Meltano
     name, argv, script, wall_seconds = "run", list[str](), "", float(pipeline.wall_seconds)
     match asked.type:
         case "PIPELINE_RUN" if pipeline.script:
@@ -180,7 +180,7 @@ def _step(around: Surroundings, pipeline: Pipeline, asked: Asked) -> Command:
                 argv = ["meltano", "config", "test", pair[0].name]
         case _:
             name, wall_seconds = "config", INSTALL_LIMITS_SECONDS
-    needs_meltano = (has_project if pipeline.script else bool(words)) or bool(argv)
+    needs_meltano = (has_plugins if pipeline.script else bool(words)) or bool(argv)
     return Command(
         name=name,
         limits=_limits(asked, wall_seconds),
