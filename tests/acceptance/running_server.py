@@ -157,7 +157,8 @@ class RunningServer:
         Call hotglue's status endpoint.
         """
         answer = self.client.get(
-            f"/hotglue/{job['env_id']}/{job['flow_id']}/{job['tenant']}/jobs/status", params={"job_root": job["s3_root"]}
+            f"/hotglue/{job['env_id']}/{job['flow_id']}/{job['tenant']}/jobs/status",
+            params={"job_root": job["s3_root"]},
         )
         assert answer.status_code == httpx2.codes.OK, answer.text
         record: dict[str, Any] = answer.json()
