@@ -34,6 +34,7 @@ from headrace.dialects.hotglue.routes import hotglue_wire
 from headrace.dialects.hotglue.run import RunFlows
 from headrace.dialects.hotglue.schedules import SubmitScheduled
 from headrace.dialects.hotglue.tenancy import Tenancy
+from headrace.dialects.intuned.compile import DIALECT as INTUNED
 from headrace.dialects.intuned.places import IntunedServices
 from headrace.dialects.intuned.routes import intuned_wire
 from headrace.dialects.matatika.compile import DIALECT as MATATIKA
@@ -86,7 +87,7 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
             pause=pause_of,
         )
         matatika = matatika_of(p)
-        hotglue = hotglue_of(p, matatika)
+        hotglue = hotglue_of(p, matatika, intuned)
         ticker = Ticker(hotglue.schedules)
         app = web_app(p, hotglue, matatika, intuned)
         config = uvicorn.Config(
@@ -103,6 +104,7 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
             p.admission.run(),
             every(1.0, p.flows.reload, name="definitions"),
             every(1.0, code_jobs.tick, name="automations"),
+            every(10.0, intuned.schedules.tick, name="schedules of automations"),
             every(600.0, p.retention.tick, name="retention"),
             every(1.0, ticker.tick, name="schedules"),
             every(1.0, matatika.deployments.tick, name="Meltano projects"),
@@ -148,7 +150,7 @@ def web_app(p: Parts, hotglue: Tenancy, matatika: Matatika, intuned: IntunedServ
     )
 
 
-def hotglue_of(p: Parts, matatika: Matatika) -> Tenancy:
+def hotglue_of(p: Parts, matatika: Matatika, intuned: IntunedServices) -> Tenancy:
     """
     Make what hotglue's paths ask.
     """
@@ -170,7 +172,11 @@ def hotglue_of(p: Parts, matatika: Matatika) -> Tenancy:
     schedules = Schedules(
         p.database,
         ScheduleStore(p.database, p.sealer),
-        submit={HOTGLUE: SubmitScheduled(run_flow, run_connector), MATATIKA: matatika.submit_scheduled},
+        submit={
+            HOTGLUE: SubmitScheduled(run_flow, run_connector),
+            INTUNED: intuned.submit_scheduled,
+            MATATIKA: matatika.submit_scheduled,
+        },
         new_id=new_id,
         misfire=p.settings.schedule_misfire,
         grace=timedelta(seconds=p.settings.schedule_grace_seconds),

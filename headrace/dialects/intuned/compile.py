@@ -6,6 +6,7 @@ Pure: what the definition says and what the project's settings say decide everyt
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -53,6 +54,7 @@ class Asked:
         limits: of every item.
         variables: of the workspace, for every child.
         trigger: `api` or `schedule`.
+        idempotency_key: of an instant of a schedule: it makes one job, however often it is asked for.
     """
 
     id: UUID
@@ -63,6 +65,7 @@ class Asked:
     limits: Limits
     variables: Mapping[str, str]
     trigger: str = "api"
+    idempotency_key: str | None = None
 
 
 def compile_batch(batch: Batch, body: JobBody, project: AutomationProject, asked: Asked) -> tuple[NewJob, Plan]:
@@ -230,6 +233,9 @@ def _new_job(
         root=f"{DIALECT}/{asked.workspace_id}/{project.name}/{asked.id}",
         trigger=asked.trigger,
         started_by=asked.by,
+        idempotency_key=asked.idempotency_key,
+        # The key alone is the request: the ids of runs are new each time.
+        fingerprint=hashlib.sha256(asked.idempotency_key.encode()).digest() if asked.idempotency_key else b"",
         details={
             "project": project.name,
             "project_id": str(project_id(asked.workspace_id, project.name)),

@@ -17,6 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from headrace.core.actor import Scope
+from headrace.core.batch import Batch
 from headrace.core.errors import InvalidError, NotFoundError
 from headrace.core.job import Job
 from headrace.dialects.intuned.places import IntunedServices, Places
@@ -65,7 +66,8 @@ class JobRoutes:
     async def all(self, request: Request) -> Response:
         place = await self._places.project(request, Scope.READ)
         found = await self._services.batches.of_project(place.workspace.id, place.project.name)
-        return json_reply([listed_job(batch, shown_of(batch)) for batch in found])
+        coming = await self._services.schedules.next_times(place.workspace.id, place.project.name)
+        return json_reply([listed_job(batch, shown_of(batch), next_at=coming.get(batch.name)) for batch in found])
 
     async def create(self, request: Request) -> Response:
         place = await self._places.project(request, Scope.DEFINE)
@@ -77,31 +79,36 @@ class JobRoutes:
             definition=_definition(body),
             secrets=secrets_of(body),
         )
+        await self._keep_schedule(batch)
         return json_reply({"id": batch.name, "message": "created"}, HTTPStatus.CREATED)
 
     async def one(self, request: Request) -> Response:
         _, batch = await self._places.batch(request, Scope.READ)
-        return json_reply(one_job(batch, shown_of(batch)))
+        return json_reply(one_job(batch, shown_of(batch), next_at=await self._services.schedules.next_time(batch)))
 
     async def update(self, request: Request) -> Response:
         _, batch = await self._places.batch(request, Scope.DEFINE)
         body = unmasked(decode_job(await request.body(), with_id=False), batch.secrets)
         await self._services.batches.update(batch, definition=_definition(body), secrets=secrets_of(body))
+        await self._keep_schedule(batch)
         return json_reply({"id": batch.name, "message": "updated job successfully"})
 
     async def delete(self, request: Request) -> Response:
         place, batch = await self._places.batch(request, Scope.DEFINE)
         await self._services.batches.delete(batch, by=place.actor.name)
+        await self._keep_schedule(batch)
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
     async def pause(self, request: Request) -> Response:
         _, batch = await self._places.batch(request, Scope.RUN)
         await self._services.batches.pause(batch)
+        await self._keep_schedule(batch)
         return json_reply({"message": "Paused"})
 
     async def resume(self, request: Request) -> Response:
         _, batch = await self._places.batch(request, Scope.RUN)
         await self._services.batches.resume(batch)
+        await self._keep_schedule(batch)
         return json_reply({"message": "Resumed"})
 
     async def trigger(self, request: Request) -> Response:
@@ -141,6 +148,9 @@ class JobRoutes:
         """
         job = await self._services.jobs.get(self._services.links.open(request.path_params["token"]), workspace_id=None)
         return StreamingResponse(self._lines(job), media_type="application/x-ndjson")
+
+    async def _keep_schedule(self, batch: Batch) -> None:
+        await self._services.schedules.keep(batch.workspace_id, batch.project, batch.name)
 
     def _results_of(self, request: Request, job: Job) -> dict[str, Any]:
         """

@@ -14,9 +14,11 @@ from headrace.core.errors import NotFoundError
 from headrace.dialects.intuned.ids import project_id
 from headrace.dialects.intuned.project import parse_uuid
 from headrace.dialects.intuned.run import Place, StartAutomations
+from headrace.dialects.intuned.schedules import SubmitScheduledJob
 from headrace.http.auth import actor_of
 from headrace.services.access import Access
 from headrace.services.automations import Automations, Workspace
+from headrace.services.batch_schedules import BatchSchedules
 from headrace.services.batches import Batches
 from headrace.services.fan_outs import FanOuts
 from headrace.services.jobs import Jobs
@@ -33,7 +35,9 @@ class IntunedServices:
     fan_outs: FanOuts
     jobs: Jobs
     links: ResultLinks
+    schedules: BatchSchedules
     start: StartAutomations
+    submit_scheduled: SubmitScheduledJob
 
 
 class Places:

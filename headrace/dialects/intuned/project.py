@@ -86,9 +86,9 @@ class IntunedDialect:
         )
 
 
-def listed_job(batch: Batch, shown: JobBody) -> dict[str, Any]:
+def listed_job(batch: Batch, shown: JobBody, *, next_at: datetime | None) -> dict[str, Any]:
     """
-    Show a batch as Get Jobs does.
+    Show a batch as Get Jobs does; *next_at* is when its schedule comes next.
     """
     return {
         "id": batch.name,
@@ -98,7 +98,7 @@ def listed_job(batch: Batch, shown: JobBody) -> dict[str, Any]:
         "configuration": shown.configuration,
         "payload": shown.payload,
         "state": _state(batch),
-        "next_run_time": None,
+        "next_run_time": _when(next_at),
         "last_run_time": _when(batch.last_run_at),
         "source": batch.source,
         **_given(
@@ -112,7 +112,7 @@ def listed_job(batch: Batch, shown: JobBody) -> dict[str, Any]:
     }
 
 
-def one_job(batch: Batch, shown: JobBody) -> dict[str, Any]:
+def one_job(batch: Batch, shown: JobBody, *, next_at: datetime | None) -> dict[str, Any]:
     """
     Show a batch as Get Job does; the field `projectId` is spelt so here alone.
     """
@@ -123,7 +123,7 @@ def one_job(batch: Batch, shown: JobBody) -> dict[str, Any]:
         "configuration": shown.configuration,
         "state": _state(batch),
         "payload": shown.payload,
-        "next_run_time": None,
+        "next_run_time": _when(next_at),
         "last_run_time": _when(batch.last_run_at),
         **_given(sink=shown.sink, schedule=shown.schedule, auth_session=shown.session, proxy=shown.proxy),
     }

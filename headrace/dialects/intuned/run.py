@@ -58,9 +58,13 @@ class StartAutomations:
         self._new_id = new_id
         self._chance = chance
 
-    async def batch(self, place: Place, batch: Batch, *, trigger: str = "api") -> Job:
+    async def batch(
+        self, place: Place, batch: Batch, *, trigger: str = "api", idempotency_key: str | None = None
+    ) -> Job:
         """
         Start a job of a batch; while another one of it has not ended, the new one is recorded as cancelled.
+
+        Asked again with the same key, it gives the job that is there.
 
         Raises:
             ConflictError: the batch is paused.
@@ -68,7 +72,8 @@ class StartAutomations:
         """
         body = opened(shown_of(batch), batch.secrets)
         _refuse_sessions(place.project)
-        new, plan = compile_batch(batch, body, place.project, self._asked(place, trigger))
+        asked = replace(self._asked(place, trigger), idempotency_key=idempotency_key)
+        new, plan = compile_batch(batch, body, place.project, asked)
         return await self._batches.start(batch, new, plan)
 
     async def rerun(self, place: Place, batch: Batch, job_id: UUID) -> Job:

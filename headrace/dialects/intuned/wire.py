@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 from msgspec import Raw, Struct, field
 
+from headrace.core import calendar_words
 from headrace.core.errors import InvalidError
 
 DEFAULT_TIMEOUT_SECONDS = 600
@@ -63,7 +64,7 @@ class Interval(Model, frozen=True):
 
 
 class Calendar(Model, frozen=True):
-    """Each field but the comment is a single element, a range, a list of both, or `*`; `schedule` of a later version reads them."""
+    """Each field but the comment is a single element, a range, a list of both, or `*`; `core.calendar_words` reads them."""
 
     second: Any = None
     minute: Any = None
@@ -76,9 +77,12 @@ class Calendar(Model, frozen=True):
 
 
 class JobSchedule(Model, frozen=True):
+    """*timezone* is ours: whose clock the calendars go by; without it UTC."""
+
     intervals: list[Interval] | None = None
     calendars: list[Calendar] | None = None
     jitter: Number | str | None = None
+    timezone: str | None = None
 
 
 class WebhookSink(Model, frozen=True, tag_field="type", tag="webhook"):
@@ -174,6 +178,8 @@ def decode_job(body: bytes, *, with_id: bool) -> JobBody:
         seconds(item.request_timeout, f"{at}.requestTimeout")
         attempts(item.retry, f"{at}.retry.maximumAttempts")
     _check_configuration(job.configuration)
+    if job.schedule is not None:
+        calendar_words.read(msgspec.to_builtins(job.schedule))
     _check_sink(job.sink)
     check_proxy(job.proxy, "proxy")
     if job.session is not None:

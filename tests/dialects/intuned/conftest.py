@@ -19,14 +19,20 @@ from intuned_kit import Api
 from item_kit import Batches as BatchKit
 
 from headrace.core.plan import Limits
+from headrace.dialects.intuned.compile import DIALECT
 from headrace.dialects.intuned.places import IntunedServices
 from headrace.dialects.intuned.routes import PREFIX, intuned_wire
 from headrace.dialects.intuned.run import StartAutomations
+from headrace.dialects.intuned.schedules import SubmitScheduledJob, expression
 from headrace.http.server import create_app
 from headrace.services.automations import Automations
+from headrace.services.batch_schedules import BatchSchedules
 from headrace.services.batches import Batches
 from headrace.services.result_links import ResultLinks
+from headrace.services.schedules import Schedules
+from headrace.store.batch_schedules import BatchSchedules as BatchScheduleTable
 from headrace.store.batches import Batches as BatchTable
+from headrace.store.schedules import Schedules as ScheduleStore
 
 SETTINGS = {"projectName": "demo", "replication": {"maxConcurrentRequests": 4}}
 
@@ -63,8 +69,37 @@ async def automations(house: House, project_folder: Path) -> Automations:
 
 
 @pytest.fixture
-def services(house: House, kit: BatchKit, automations: Automations) -> IntunedServices:
-    batches = Batches(BatchTable(house.database, house.sealer), house.jobs, kit.fan_outs, new_id=uuid4)
+def batches(house: House, kit: BatchKit) -> Batches:
+    return Batches(BatchTable(house.database, house.sealer), house.jobs, kit.fan_outs, new_id=uuid4)
+
+
+@pytest.fixture
+def start(house: House, batches: Batches) -> StartAutomations:
+    return StartAutomations(batches, house.jobs, limits=Limits(), new_id=uuid4, chance=secrets.token_bytes)
+
+
+@pytest.fixture
+def submit(house: House, automations: Automations, batches: Batches, start: StartAutomations) -> SubmitScheduledJob:
+    return SubmitScheduledJob(house.access, automations, batches, start)
+
+
+@pytest.fixture
+def schedules(house: House, submit: SubmitScheduledJob) -> Schedules:
+    """What turns instants into job runs; tests say what time it is."""
+    store = ScheduleStore(house.database, house.sealer)
+    return Schedules(house.database, store, submit={DIALECT: submit}, new_id=uuid4)
+
+
+@pytest.fixture
+def services(
+    house: House,
+    kit: BatchKit,
+    automations: Automations,
+    batches: Batches,
+    start: StartAutomations,
+    submit: SubmitScheduledJob,
+    schedules: Schedules,
+) -> IntunedServices:
     return IntunedServices(
         access=house.access,
         automations=automations,
@@ -72,7 +107,16 @@ def services(house: House, kit: BatchKit, automations: Automations) -> IntunedSe
         fan_outs=kit.fan_outs,
         jobs=house.jobs,
         links=ResultLinks(house.sealer, now=lambda: datetime.now(UTC)),
-        start=StartAutomations(batches, house.jobs, limits=Limits(), new_id=uuid4, chance=secrets.token_bytes),
+        schedules=BatchSchedules(
+            BatchScheduleTable(house.database, dialect=DIALECT),
+            batches,
+            schedules,
+            expression=expression,
+            dialect=DIALECT,
+            now=lambda: datetime.now(UTC),
+        ),
+        start=start,
+        submit_scheduled=submit,
     )
 
 
