@@ -72,9 +72,9 @@ class ProjectFolder:
         Add definitions to meltano.yml; one of a name that is there already wins over the file's.
         """
         self.read()  # says what is wrong with the file before we build on it
-        document = (
-            self._document() if self.exists else {"default_environment": "dev", "environments": [{"name": "dev"}]}
-        )
+        document: dict[str, Any] = {"default_environment": "dev", "environments": [{"name": "dev"}]}
+        if self.exists:
+            document = self._document()
         known = document.setdefault("plugins", {}) or {}
         for plural, bodies in plugins.items():
             named = {body["name"]: body for body in known.get(plural) or []}
