@@ -10,13 +10,17 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
+import structlog
+
 from headrace.core.batch import Batch
-from headrace.core.errors import NotFoundError
+from headrace.core.errors import InvalidError, NotFoundError
 from headrace.core.schedule import next_after, parse
 from headrace.services.batches import Batches
 from headrace.services.schedules import SchedulePlace, Schedules
 from headrace.store.batch_schedules import BatchName
 from headrace.store.batch_schedules import BatchSchedules as Table
+
+log = structlog.get_logger(__name__)
 
 _TRIES = 5
 
@@ -84,7 +88,7 @@ class BatchSchedules:
 
     async def _set(self, place: SchedulePlace, batch: Batch | None) -> None:
         expression, now = self._expression(batch) if batch else None, self._now()
-        if batch is None or expression is None or next_after(parse(expression), now, anchor=now) is None:
+        if batch is None or expression is None or not _comes(expression, now, batch):
             await self._forget(place)
             return
         enabled = not batch.paused
@@ -107,6 +111,17 @@ class BatchSchedules:
 
     def _place(self, workspace_id: UUID, project: str, name: str) -> SchedulePlace:
         return SchedulePlace(workspace_id, project, self._dialect, name)
+
+
+def _comes(expression: str, now: datetime, batch: Batch) -> bool:
+    """
+    Say whether there is an instant ahead. One that was stored before schedules were checked may be wrong, and never comes.
+    """
+    try:
+        return next_after(parse(expression), now, anchor=now) is not None
+    except InvalidError as error:
+        log.warning("schedule of a batch is wrong", batch=str(batch.id), name=batch.name, reason=str(error))
+        return False
 
 
 def _version(batch: Batch | None) -> tuple[UUID, datetime] | None:

@@ -28,6 +28,7 @@ _AT = re.compile(r" - at `\$\.?([^`]*)`$")
 _MOST_SECONDS = 7 * 24 * 3600
 _MOST_ATTEMPTS = 100
 _MOST_ITEMS = 100_000
+_LONGEST_SCHEDULE = 2**16
 _NAME_LENGTH = 255
 
 Number = int | float
@@ -179,6 +180,8 @@ def decode_job(body: bytes, *, with_id: bool) -> JobBody:
         attempts(item.retry, f"{at}.retry.maximumAttempts")
     _check_configuration(job.configuration)
     if job.schedule is not None:
+        if len(msgspec.json.encode(job.schedule)) > _LONGEST_SCHEDULE:
+            raise wrong("schedule", "is too long", "Use ranges, and shorter comments.")
         calendar_words.read(msgspec.to_builtins(job.schedule))
     _check_sink(job.sink)
     check_proxy(job.proxy, "proxy")

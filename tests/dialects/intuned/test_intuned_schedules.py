@@ -93,6 +93,7 @@ async def test_a_schedule_without_instants_is_kept_and_never_comes(api: Api, sch
         {"calendars": [{"hour": 24}]},
         {"calendars": [{"dayOfWeek": {"start": "FRIDAY", "end": "MONDAY"}}]},
         {"jitter": True},
+        {"calendars": [{"comment": "x" * 70_000}]},
         {"calendars": [{}], "timezone": "Nowhere"},
     ],
 )
@@ -245,6 +246,25 @@ async def test_a_sweep_finds_what_a_crash_or_an_upgrade_left(
     assert await next_run(api) is not None
     assert [row["definition"] for row in await house.database.all("select definition from schedule")] == ["demo-batch"]
     assert await services.schedules.tick() == 0
+
+
+async def test_a_wrong_schedule_of_old_never_comes_and_can_be_corrected(
+    api: Api, services: IntunedServices, house: House
+) -> None:
+    """
+    Stored before schedules were checked: it stops neither the sweep nor a call.
+    """
+    await api.create(id="other-job", schedule=HOURLY)
+    await api.create(schedule={"calendars": [{"hour": 23}]})
+    wrong = "replace(convert_from(definition, 'UTF8'), '\"hour\":23', '\"hour\":99')"
+    await house.database.run(f"update batch set definition = convert_to({wrong}, 'UTF8') where name = 'demo-batch'")
+    await house.database.run("delete from schedule")
+
+    await services.schedules.tick()
+    assert await next_run(api) is None
+    assert await next_run(api, "other-job") is not None
+    assert (await api("POST", "/jobs/demo-batch/pause")).status_code == 200
+    assert (await api("POST", "/jobs/demo-batch/resume")).status_code == 200
 
 
 async def test_an_instant_of_a_job_that_cannot_run_is_told_and_holds_up_no_other(
