@@ -160,14 +160,17 @@ def begun(server: RunningServer, tenant: str, stage: str) -> tuple[dict[str, Any
     job = server.submit(FLOW, tenant, options).json()
     server.wait_for(job, lambda record: record["status"] == f"{status}_STARTED", seconds=30)
     folder = str(server.folder(job))
-    child = eventually(lambda: _child(server, program, folder), seconds=20, what=f"{program} runs")
+    discovers = stage == "discover"
+    child = eventually(lambda: _child(server, program, folder, discovers), seconds=20, what=f"{program} runs")
     return job, child
 
 
-def _child(server: RunningServer, program: str, folder: str) -> psutil.Process | None:
+def _child(server: RunningServer, program: str, folder: str, discovers: bool) -> psutil.Process | None:
     for process in server.processes():
         try:
-            if any(word.endswith(program) for word in process.cmdline()) and process.cwd().startswith(folder):
+            words = process.cmdline()
+            is_it = any(word.endswith(program) for word in words) and ("--discover" in words) == discovers
+            if is_it and process.cwd().startswith(folder):
                 return process
         except psutil.Error:
             continue
