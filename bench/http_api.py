@@ -34,6 +34,9 @@ IDLE_RUNS = 40
 SUBMITS = 3000
 POLLS = 6000
 COMMITS = 300
+SPAWNS = 50
+SPAWN = "a bare sh -c :"
+TTL_SECONDS = 10.0  # the default of the setting worker_ttl_seconds
 
 # A tap that only says when it began; its job fails, which is not what is measured.
 STAMP = 'date +%s%N > "$ROOT/began"; exit 1'
@@ -121,11 +124,12 @@ class Server:
 
 async def _measure(server: Server) -> list[Figure]:
     idle = await _idle(server)
+    commits = await asyncio.to_thread(_bare_commits, server.database_url())
     async with aiohttp.ClientSession(server.url, headers={"x-api-key": KEY}) as client:
         return [
             *idle,
-            *await _first_child(server, client),
-            *await _submits(server, client),
+            *await _first_child(server, client, commits),
+            *await _submits(client, commits),
             *await _polls(client),
             *await _take_over(server, client),
         ]
@@ -145,7 +149,7 @@ async def _idle(server: Server) -> list[Figure]:
     ]
 
 
-async def _first_child(server: Server, client: aiohttp.ClientSession) -> list[Figure]:
+async def _first_child(server: Server, client: aiohttp.ClientSession, commits: float) -> list[Figure]:
     """
     From the run call to the first instruction of the tap, on an idle server.
     """
@@ -157,16 +161,16 @@ async def _first_child(server: Server, client: aiohttp.ClientSession) -> list[Fi
         began = await _began(server, record)
         children.append((began - asked) / 1e6)
         await _ended(client, record)
+    commit, spawn = 1e3 / commits, await asyncio.to_thread(_bare_spawn)
     return [
-        _figure("submit, idle, p50", _quantile(submits, 50), "ms"),
-        _figure("submit, idle, p99", _quantile(submits, 99), "ms"),
-        _figure("submit to the first child's start, idle, p50", _quantile(children, 50), "ms"),
-        _figure("submit to the first child's start, idle, p99", _quantile(children, 99), "ms"),
+        _figure("submit, idle, p50", middle := _quantile(submits, 50), "ms", middle / commit, "a bare commit"),
+        _figure("submit, idle, p99", late := _quantile(submits, 99), "ms", late / commit, "a bare commit"),
+        _figure("submit to the first child's start, p50", first := _quantile(children, 50), "ms", first / spawn, SPAWN),
+        _figure("submit to the first child's start, p99", last := _quantile(children, 99), "ms", last / spawn, SPAWN),
     ]
 
 
-async def _submits(server: Server, client: aiohttp.ClientSession) -> list[Figure]:
-    commits = await asyncio.to_thread(_bare_commits, server.database_url())
+async def _submits(client: aiohttp.ClientSession, commits: float) -> list[Figure]:
     for tenant in range(2):  # both slots are taken, so that what is measured is the submit
         await _post(client, "stay", f"t{tenant}", {})
 
@@ -218,7 +222,20 @@ async def _take_over(server: Server, client: aiohttp.ClientSession) -> list[Figu
             if answer.status == 200 and (await answer.json())["attempt"] > 1:
                 break
         await asyncio.sleep(0.05)
-    return [_figure("take-over after kill -9 of the worker", time.monotonic() - killed, "s")]
+    spent = time.monotonic() - killed
+    return [
+        _figure("take-over after kill -9 of the worker", spent, "s", spent / TTL_SECONDS, "a worker's time to live")
+    ]
+
+
+def _bare_spawn() -> float:
+    """
+    Milliseconds to start a shell and wait for its end: what the machine takes for a child that does nothing.
+    """
+    began = time.monotonic()
+    for _ in range(SPAWNS):
+        subprocess.run(["sh", "-c", ":"], check=True)
+    return 1e3 * (time.monotonic() - began) / SPAWNS
 
 
 def _bare_commits(url: str) -> float:
