@@ -85,6 +85,9 @@ async def test_a_shim_survives_the_signals_that_end_a_worker(tmp_path, number):
 async def test_children_hear_the_signals_that_their_shim_does_not(tmp_path):
     """
     A child starts with every signal at its default, though the shim ignores many.
+
+    Signals 32 and 33 are left out: the C library keeps them to itself, so neither the shim nor anyone else can
+    change what the shell that started the tests said about them.
     """
     code = "print([line for line in open('/proc/self/status') if line.startswith(('SigBlk', 'SigIgn'))])"
     async with ShimPool(0) as pool, pool.lease() as step:
@@ -94,8 +97,9 @@ async def test_children_hear_the_signals_that_their_shim_does_not(tmp_path):
             python("python", f"{code}; import os, signal; os.kill(os.getpid(), signal.SIGTERM)", cwd=tmp_path)
         )
 
-        assert int(status["SigIgn"], 16) == 0
-        assert int(status["SigBlk"], 16) == 0
+        changeable = ~(1 << 31 | 1 << 32)
+        assert int(status["SigIgn"], 16) & changeable == 0
+        assert int(status["SigBlk"], 16) & changeable == 0
         assert (await stopped.wait()).signal == signal.SIGTERM
 
 
