@@ -16,10 +16,11 @@ from headrace.dialects.matatika.follow import FollowUps
 from headrace.dialects.matatika.run import RunPipelines
 from headrace.dialects.matatika.scheduled import SubmitScheduledRun
 from headrace.parts import Parts, limits_of, new_id, now
+from headrace.services.components import Components
 from headrace.services.meltano_projects import MeltanoProjects
 from headrace.services.notices import Notices
 from headrace.services.pipeline_jobs import PipelineJobs
-from headrace.services.pipelines import Components, Pipelines
+from headrace.services.pipelines import Pipelines
 from headrace.services.schedules import Schedules
 from headrace.services.shelf import Shelf
 from headrace.store.notifications import Notifications

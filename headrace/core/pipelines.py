@@ -4,9 +4,10 @@ What a workspace defines to run with Meltano: pipelines and data components.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 DEFAULT_TIMEOUT_SECONDS = 300
@@ -14,6 +15,9 @@ DEFAULT_TIMEOUT_SECONDS = 300
 
 OFF = "-"
 """A schedule that never comes."""
+
+NAME: Final = re.compile(r"\S{1,255}")
+"""What pipelines and components may be called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

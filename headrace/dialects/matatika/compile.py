@@ -22,7 +22,7 @@ from headrace.core.job import NewJob
 from headrace.core.meltano import Plugin, variable
 from headrace.core.pipelines import Component, Pipeline
 from headrace.core.plan import Command, Limits, OnTaken, Plan
-from headrace.services.pipelines import Surroundings
+from headrace.services.surroundings import Surroundings
 
 DIALECT: Final = "matatika"
 TENANT: Final = "default"

@@ -21,7 +21,8 @@ from headrace.dialects.matatika.doors import id_of
 from headrace.dialects.matatika.hal import hal_reply, links_of, page, paging_of
 from headrace.dialects.matatika.views import component_view
 from headrace.dialects.matatika.wire import component_in, object_of
-from headrace.services.pipelines import FieldProblem, Surroundings, refuse
+from headrace.services.field_problems import FieldProblem, refuse
+from headrace.services.surroundings import Surroundings
 
 
 class ComponentRoutes:

@@ -24,7 +24,7 @@ from headrace.dialects.matatika.desk import Desk
 from headrace.dialects.matatika.doors import id_of
 from headrace.dialects.matatika.hal import Links, hal_reply, links_of, page, paging_of, present, timestamp
 from headrace.dialects.matatika.wire import object_of
-from headrace.services.pipelines import FieldProblem, refuse
+from headrace.services.field_problems import FieldProblem, refuse
 from headrace.services.shelf import Resource
 
 _FIELDS = (

@@ -15,8 +15,8 @@ from headrace.core.job import Job
 from headrace.core.pipelines import Component, Pipeline
 from headrace.dialects.matatika.desk import Desk
 from headrace.services.meltano_projects import MeltanoProjects
-from headrace.services.pipelines import Workspace
 from headrace.services.project_definitions import Definitions, definitions_of
+from headrace.services.surroundings import Workspace
 
 log = structlog.get_logger(__name__)
 

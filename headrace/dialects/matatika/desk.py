@@ -18,11 +18,13 @@ from headrace.dialects.matatika.compile import DIALECT, TENANT
 from headrace.dialects.matatika.doors import Doors, id_of
 from headrace.dialects.matatika.run import RunPipelines
 from headrace.services.access import Access
+from headrace.services.components import Components
 from headrace.services.notices import Notices
 from headrace.services.pipeline_jobs import PipelineJobs
-from headrace.services.pipelines import Components, Pipelines, Surroundings, Workspace
+from headrace.services.pipelines import Pipelines
 from headrace.services.schedules import SchedulePlace, Schedules
 from headrace.services.shelf import Shelf
+from headrace.services.surroundings import Surroundings, Workspace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from headrace.core.actor import Actor, Scope
 from headrace.core.errors import ForbiddenError, NotFoundError
 from headrace.http.auth import actor_of
 from headrace.services.access import Access
-from headrace.services.pipelines import Workspace
+from headrace.services.surroundings import Workspace
 
 _SERVER = Actor(UUID(int=0), "server", "admin", None)
 

@@ -18,7 +18,7 @@ from headrace.core.errors import HeadraceError
 from headrace.dialects.matatika.hal import timestamp
 from headrace.http.errors import STATUSES, headers_of, status_of
 from headrace.http.reply import json_reply
-from headrace.services.pipelines import FieldProblem, FieldsError
+from headrace.services.field_problems import FieldProblem, FieldsError
 
 _STATUSES: Mapping[type[HeadraceError], HTTPStatus] = STATUSES
 

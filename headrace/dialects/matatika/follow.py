@@ -18,8 +18,9 @@ from headrace.dialects.matatika.doors import Doors
 from headrace.dialects.matatika.project import status
 from headrace.dialects.matatika.run import RunPipelines
 from headrace.services.notices import Notices
+from headrace.services.pipeline_checks import DEPLOY
 from headrace.services.pipeline_jobs import PipelineJobs
-from headrace.services.pipelines import DEPLOY, Pipelines
+from headrace.services.pipelines import Pipelines
 
 log = structlog.get_logger(__name__)
 

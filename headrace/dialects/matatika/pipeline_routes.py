@@ -22,7 +22,9 @@ from headrace.dialects.matatika.doors import id_of
 from headrace.dialects.matatika.hal import hal_reply, links_of, page, paging_of, timestamp
 from headrace.dialects.matatika.views import pipeline_view, shown_properties
 from headrace.dialects.matatika.wire import MASK, object_of, pipeline_in
-from headrace.services.pipelines import is_secret, problems_of, refuse
+from headrace.services.components import is_secret
+from headrace.services.field_problems import refuse
+from headrace.services.pipeline_checks import problems_of
 from headrace.services.project_definitions import as_documents
 
 _METRICS_MOST = 1000

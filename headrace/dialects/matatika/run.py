@@ -16,7 +16,8 @@ from headrace.core.plan import Limits, Plan
 from headrace.core.state import JobState
 from headrace.dialects.matatika.compile import Asked, JobType, compile_pipeline, compile_workspace
 from headrace.services.pipeline_jobs import PipelineJobs
-from headrace.services.pipelines import Pipelines, Surroundings
+from headrace.services.pipelines import Pipelines
+from headrace.services.surroundings import Surroundings
 
 # States of the job that configures a pipeline, and what they make of it.
 _STATUS_OF = {JobState.COMPLETED: "READY", JobState.FAILED: "FAILED", JobState.CANCELLED: "FAILED"}

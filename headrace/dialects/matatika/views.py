@@ -11,7 +11,8 @@ from headrace.core.meltano import Setting
 from headrace.core.pipelines import Component, Pipeline
 from headrace.dialects.matatika.hal import Link, Links, present, timestamp
 from headrace.dialects.matatika.wire import MASK
-from headrace.services.pipelines import Surroundings, Workspace, is_secret
+from headrace.services.components import is_secret
+from headrace.services.surroundings import Surroundings, Workspace
 
 
 def pipeline_view(

@@ -16,7 +16,7 @@ import msgspec
 
 from headrace.core.errors import InvalidError
 from headrace.core.pipelines import Component, Pipeline
-from headrace.services.pipelines import FieldProblem, refuse
+from headrace.services.field_problems import FieldProblem, refuse
 
 _SPACE = re.compile(r"\s+")
 _WHOLE_AT_MOST = 2**31 - 1

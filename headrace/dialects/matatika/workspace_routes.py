@@ -19,7 +19,7 @@ from headrace.dialects.matatika.hal import Links, hal_reply, links_of, page, pag
 from headrace.dialects.matatika.run import profile_of
 from headrace.dialects.matatika.views import SECRET_FIELDS, workspace_view
 from headrace.dialects.matatika.wire import object_of
-from headrace.services.pipelines import Workspace
+from headrace.services.surroundings import Workspace
 
 _SET_OVER_API = (
     "alias", "name", "domains", "repositoryUrl", "repositoryBranch", "repositoryDirectory", "githubInstallationId",

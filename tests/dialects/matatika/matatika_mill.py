@@ -32,12 +32,13 @@ from headrace.http.server import create_app
 from headrace.http.services_bundle import Services
 from headrace.runners.environments import Environments
 from headrace.runners.process import ShimPool
+from headrace.services.components import Components
 from headrace.services.job_keys import JobKeys
 from headrace.services.meltano_projects import MeltanoProjects
 from headrace.services.notices import Notices
 from headrace.services.pipeline_jobs import PipelineJobs
 from headrace.services.pipeline_states import PipelineStates
-from headrace.services.pipelines import Components, Pipelines
+from headrace.services.pipelines import Pipelines
 from headrace.services.schedules import Schedules
 from headrace.services.shelf import Shelf
 from headrace.services.tenant_locks import TenantLocks
