@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import httpx2
 import pytest
+from hotglue_rows import row
 
 from acceptance.running_server import RunningServer
 
@@ -35,6 +36,7 @@ def unharmed(shared_server: RunningServer) -> object:
         ("silent", "SYNC_FAILED", "no output for"),
     ],
 )
+@row("6.2 exit code", "drill 25", "drill 26", "drill 28", "drill 29", "drill 30")
 def test_a_tap_that_fails_fails_the_sync(shared_server: RunningServer, tenant: str, status: str, says: str) -> None:
     """
     The status names the stage, the message begins with the cause, and the source's state is what it was.
@@ -49,6 +51,7 @@ def test_a_tap_that_fails_fails_the_sync(shared_server: RunningServer, tenant: s
     assert (shared_server.folder(record) / "job_details.json").exists()
 
 
+@row("drill 30")
 def test_noise_on_standard_output_is_no_failure(shared_server: RunningServer) -> None:
     record = shared_server.run("plain", "noise")
 
@@ -57,6 +60,7 @@ def test_noise_on_standard_output_is_no_failure(shared_server: RunningServer) ->
     assert "fetched page 2" in shared_server.logs(record)
 
 
+@row("drill 27")
 def test_a_daemon_of_a_tap_does_not_outlive_its_job(shared_server: RunningServer) -> None:
     record = shared_server.run("plain", "daemon")
 
@@ -66,6 +70,7 @@ def test_a_daemon_of_a_tap_does_not_outlive_its_job(shared_server: RunningServer
     assert left == []
 
 
+@row("drill 34")
 def test_secrets_do_not_show(shared_server: RunningServer) -> None:
     """
     A secret that a tap prints, in whatever form, is in no log, message or file that is kept.
@@ -84,6 +89,7 @@ def test_secrets_do_not_show(shared_server: RunningServer) -> None:
     assert kept == []
 
 
+@row("6.6 failed")
 def test_a_rotated_token_is_kept_even_when_the_job_fails(shared_server: RunningServer) -> None:
     """
     What a tap rewrites in its config is what the next job starts with; values given for one job only are not kept.
@@ -108,6 +114,7 @@ def test_a_rotated_token_is_kept_even_when_the_job_fails(shared_server: RunningS
         ("no-such-package", "headrace-no-such-package"),
     ],
 )
+@row("drill 38", "6.3 exit code")
 def test_a_script_that_fails_fails_the_etl(shared_server: RunningServer, flow: str, says: str) -> None:
     record = shared_server.run(flow, "acme", seconds=90)
     folder = shared_server.folder(record)
@@ -118,6 +125,7 @@ def test_a_script_that_fails_fails_the_etl(shared_server: RunningServer, flow: s
 
 
 @pytest.mark.parametrize(("tenant", "says"), [("exits-early", "before it had read its input"), ("exit-4", "")])
+@row("drill 28", "6.4 exit code")
 def test_a_target_that_leaves_early_fails_the_export(shared_server: RunningServer, tenant: str, says: str) -> None:
     record = shared_server.run("target", tenant)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
+from hotglue_rows import row
 
 from acceptance.running_server import RunningServer, eventually
 
@@ -37,6 +38,17 @@ def exported(server: RunningServer, record: dict[str, Any]) -> list[str]:
     return [json.loads(line)["id"] for line in lines]
 
 
+@row(
+    "6.2 only completed",
+    "6.2 last state",
+    "6.5 in",
+    "6.5 back",
+    "6.5 failed",
+    "6.5 id map",
+    "6.6 failed",
+    "6.6 rewritten",
+    "10 7",
+)
 def test_only_completed_jobs_move_a_tenant_on(shared_server: RunningServer) -> None:
     """
     Source rows come between the runs. State, snapshots, id maps and the tenant's config go on from the last job that completed, the
@@ -89,6 +101,7 @@ def test_a_script_finds_what_hotglues_scripts_look_for(shared_server: RunningSer
     assert not os.path.lexists(f"/home/hotglue/{record['job_id']}")
 
 
+@row("6.1 sync-output/", "6.2 file taps")
 def test_files_that_a_tap_writes_itself_count(shared_server: RunningServer) -> None:
     """
     A tap that is no Singer tap writes to `hg_sync_output`: its files, its counts and its attachments are the sync's.
@@ -102,6 +115,7 @@ def test_files_that_a_tap_writes_itself_count(shared_server: RunningServer) -> N
     assert exported(shared_server, record) == ["1", "2", "3"]
 
 
+@row("4 max_record_count")
 def test_a_job_may_be_limited_to_a_few_records(shared_server: RunningServer) -> None:
     """
     With the variable `max_record_count` each stream is cut there; as the rest has to come, too, the state stays what it was.
@@ -115,6 +129,7 @@ def test_a_job_may_be_limited_to_a_few_records(shared_server: RunningServer) -> 
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
+@row("6.3 node")
 def test_a_script_may_be_javascript(shared_server: RunningServer) -> None:
     record = shared_server.run("script-js", "acme")
 
@@ -123,6 +138,7 @@ def test_a_script_may_be_javascript(shared_server: RunningServer) -> None:
     assert [json.loads(line)["id"] for line in written] == ["1", "2", "3"]
 
 
+@row("6.3 node")
 def test_a_script_that_cannot_run_here_says_why(shared_server: RunningServer) -> None:
     """
     TypeScript needs a Node that strips types; where it runs, this script fails for it wrote nothing.
@@ -178,6 +194,7 @@ def _child(server: RunningServer, program: str, folder: str, discovers: bool) ->
 
 
 @pytest.mark.parametrize("stage", STAGES)
+@row("drill 41", "6.6 discover")
 def test_a_job_killed_in_any_stage_ends_there(shared_server: RunningServer, stage: str) -> None:
     """
     Within ten seconds the job has its last status and no child; the token that it spent is not lost, so the next job works.

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import json
 
+from hotglue_rows import row
+
 from acceptance.running_server import RunningServer
 
 
@@ -61,6 +63,7 @@ def test_the_next_job_goes_on_from_the_bookmark(shared_server: RunningServer) ->
     assert (third["sync_type"], third["processed_rows"]) == ("full_sync", 3)
 
 
+@row("6.2 api tap")
 def test_data_sent_with_the_job_is_its_source(shared_server: RunningServer) -> None:
     """
     With the API tap, the lists in `state` are the records.
@@ -75,6 +78,7 @@ def test_data_sent_with_the_job_is_its_source(shared_server: RunningServer) -> N
     assert [json.loads(line)["name"] for line in written] == ["Ada", None]
 
 
+@row("3.1 streaming")
 def test_a_streaming_job_has_no_etl_stage(shared_server: RunningServer) -> None:
     """
     A streaming job pipes the tap into the target; SYNC_STARTED and SYNC_SUCCESS, then JOB_COMPLETED.
@@ -94,6 +98,7 @@ def test_a_script_turns_the_records_into_what_the_target_gets(shared_server: Run
     assert [json.loads(line)["greeting"] for line in written] == ["hello"] * 3
 
 
+@row("3.1 records", "10 6")
 def test_a_targets_report_becomes_summary_and_details(shared_server: RunningServer) -> None:
     """
     A target of hotglue's SDK tells each record's end; a record that failed does not fail the job.

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
+from hotglue_rows import row
 
 from acceptance.projects import FAKES, ProjectFolder
 from acceptance.running_server import RunningServer, eventually, running
@@ -96,6 +97,7 @@ def link(server: RunningServer, flow: str, tenant: str, tap: dict[str, Any], tar
         assert answer.is_success, answer.text
 
 
+@row("6.3 environment", "6.5 names", "10 10", "6.4 summary", "6.4 details")
 def test_gluestick_and_hotglues_target_sdk(server: RunningServer, work: Path) -> None:
     """
     The first export creates what can be created, and tells of each record; the second updates by the id map instead.
@@ -113,6 +115,7 @@ def test_gluestick_and_hotglues_target_sdk(server: RunningServer, work: Path) ->
     assert snapshots == ["Contacts_crm.snapshot.csv", "contacts.snapshot.parquet"]
 
 
+@row("6.1 errors.txt")
 def test_an_error_told_by_gluestick_is_the_jobs_message(server: RunningServer, work: Path) -> None:
     settings = jsonl(work, "forbidden")
     write_contacts(work / "forbidden.jsonl", "forbidden")
@@ -123,6 +126,7 @@ def test_an_error_told_by_gluestick_is_the_jobs_message(server: RunningServer, w
     assert record["message"].startswith("ERROR: The contacts cannot be mapped. Cause: contact 'forbidden'")
 
 
+@row("6.4 kill", "6.1 incremental_target_state.json")
 def test_a_killed_target_hands_over_what_it_did(server: RunningServer, work: Path) -> None:
     """
     A target of the SDK that is asked to end drains, and leaves what it did in `incremental_target_state.json`.

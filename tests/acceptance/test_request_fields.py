@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hotglue_rows import row
 
 from acceptance.projects import ProjectFolder
 from acceptance.running_server import RunningServer, running
@@ -45,6 +46,7 @@ def seen(server: RunningServer, tenant: str, body: dict[str, Any] | None = None)
     return record, json.loads((server.folder(record) / "snapshots/seen.json").read_text())
 
 
+@row("4 override_start_date")
 def test_a_start_date_reaches_the_tap_instead_of_the_state(server: RunningServer) -> None:
     """
     The tap gets the date in its config and no state file, so that all is read again; the next job goes on from the state and the tenant's own date.
@@ -61,6 +63,7 @@ def test_a_start_date_reaches_the_tap_instead_of_the_state(server: RunningServer
     assert (later["sync_type"], later["processed_rows"]) == ("incremental_sync", 0)
 
 
+@row("4 override_end_date")
 def test_an_end_date_reaches_the_tap_beside_the_state(server: RunningServer) -> None:
     """
     An end date alone bounds an incremental sync; it is this job's alone.
@@ -75,6 +78,7 @@ def test_an_end_date_reaches_the_tap_beside_the_state(server: RunningServer) -> 
     assert "end_date" not in saw_later["config.json"]
 
 
+@row("4 reset_source_state")
 def test_a_reset_starts_over_and_is_kept(server: RunningServer) -> None:
     first, _ = seen(server, "reset")
     reset, saw = seen(server, "reset", {"reset_source_state": True})
@@ -84,6 +88,7 @@ def test_a_reset_starts_over_and_is_kept(server: RunningServer) -> None:
     assert [one["processed_rows"] for one in (first, reset, next_job)] == [3, 3, 0]
 
 
+@row("4 override_field_map")
 def test_a_field_map_selects_in_the_catalog(server: RunningServer) -> None:
     """
     Just what the map names is selected in `catalog-selected.json`, for this job alone; without a map everything is.
@@ -102,6 +107,7 @@ def selected(saw: dict[str, Any]) -> dict[tuple[str, ...], bool]:
     return {tuple(entry["breadcrumb"]): entry["metadata"]["selected"] for entry in stream["metadata"]}
 
 
+@row("4 override_selected_tables")
 def test_selected_tables_are_a_file_for_the_script(server: RunningServer) -> None:
     record, saw = seen(server, "tables", {"override_selected_tables": {"Vendors": True, "Bills": {"a": 1}}})
     _, saw_later = seen(server, "tables")
@@ -115,6 +121,7 @@ def test_selected_tables_are_a_file_for_the_script(server: RunningServer) -> Non
     ("tenant", "field", "file"),
     [("source", "override_source_config", "config.json"), ("target", "override_target_config", "target-config.json")],
 )
+@row("4 override_source_config", "4 override_target_config", "6.6 overrides")
 def test_an_overridden_config_is_merged_for_one_job_and_not_shown(
     server: RunningServer, tenant: str, field: str, file: str
 ) -> None:
@@ -136,6 +143,7 @@ def test_an_overridden_config_is_merged_for_one_job_and_not_shown(
     assert b"blue-and-private" not in (server.folder(record) / "job_details.json").read_bytes()
 
 
+@row("4 environment_variables", "6.3 custom")
 def test_variables_of_the_request_go_before_the_workspaces(server: RunningServer) -> None:
     """
     Each process of the job gets them, as text; their values are not shown.
@@ -153,6 +161,7 @@ def test_variables_of_the_request_go_before_the_workspaces(server: RunningServer
     assert "the request's" not in json.dumps(record)
 
 
+@row("4 ignore_parallel_jobs")
 def test_a_parallel_job_runs_beside_the_active_one(server: RunningServer, tmp_path: Path) -> None:
     """
     While a job stays, another is refused with 400, but one with `ignore_parallel_jobs` runs to its end beside it.
@@ -174,6 +183,7 @@ def test_a_parallel_job_runs_beside_the_active_one(server: RunningServer, tmp_pa
 
 
 @pytest.mark.parametrize("body", [{"job_name": "A name, with Ümlaut"}, {"job": {"job_name": "A name, with Ümlaut"}}])
+@row("4 job_name")
 def test_a_name_is_the_jobs_name(server: RunningServer, body: dict[str, Any]) -> None:
     record, _ = seen(server, "named", body)
 

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from hotglue_rows import row
 from standardwebhooks import Webhook
 
 from acceptance.projects import ProjectFolder
@@ -96,6 +97,16 @@ def heard(mailbox: Mailbox, job: dict[str, Any], *, seconds: float = 20) -> list
     return mailbox.of(job)
 
 
+@row(
+    "10 11",
+    "3.1 JOB_CREATED",
+    "3.1 SYNC_STARTED",
+    "3.1 SYNC_SUCCESS",
+    "3.1 ETL_STARTED",
+    "3.1 ETL_SUCCESS",
+    "3.1 EXPORT_STARTED",
+    "3.1 JOB_COMPLETED",
+)
 def test_each_status_is_told_once_in_order_and_signed(server: RunningServer, mailbox: Mailbox) -> None:
     """
     The body is what a poll would have said at that moment, the last one just what it says now.

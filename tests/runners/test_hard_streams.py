@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
+from hotglue_rows import row
 
 from headrace.runners.sync_spec import CsvOptions
 from tests.runners.singer_kit import (
@@ -29,6 +30,7 @@ from tests.runners.singer_kit import (
 )
 
 
+@row("drill 33")
 def test_a_changed_schema_still_gives_one_file(tmp_path: Path):
     """
     Parts of two shapes become one file: new columns null before, a changed kind widened to text.
@@ -130,6 +132,7 @@ def test_a_batch_that_cannot_be_read_is_a_named_error(tmp_path: Path, url: str):
     assert done.rows() == [{"id": 1}]
 
 
+@row("drill 40")
 def test_batches_outside_the_allowed_folders_are_refused(tmp_path: Path):
     """
     A tap cannot have this process read another tenant's files.
@@ -145,6 +148,7 @@ def test_batches_outside_the_allowed_folders_are_refused(tmp_path: Path):
     assert done.files() == []
 
 
+@row("drill 30")
 def test_noise_is_told_and_counted_and_ends_nothing(tmp_path: Path):
     """
     The first twenty lines that are no messages are reported, the rest counted; blank lines are not noise.
@@ -223,6 +227,7 @@ def test_any_number_of_extra_names_is_survived(tmp_path: Path):
     assert len(done.finished["extra_columns"]["t"]) == 64
 
 
+@row("6.2 no record")
 def test_a_stream_without_records_leaves_no_file(tmp_path: Path):
     """
     A SCHEMA alone is no stream for the ETL; it is still counted as seen.
@@ -233,6 +238,7 @@ def test_a_stream_without_records_leaves_no_file(tmp_path: Path):
     assert done.finished["schemas_seen"] == 2
 
 
+@row("6.2 file name")
 def test_names_of_streams_become_safe_file_names(tmp_path: Path):
     """
     A slash is an underscore, as in hotglue's targets; two streams never share a file, and none leaves the folder.
@@ -270,6 +276,7 @@ def test_a_last_line_that_only_lacks_its_newline_is_taken(tmp_path: Path):
 
 
 @pytest.mark.parametrize("mark", [b"\xef\xbb\xbf"])
+@row("drill 31")
 def test_a_byte_order_mark_is_skipped(tmp_path: Path, mark: bytes):
     """
     Taps on Windows write one.
@@ -289,6 +296,7 @@ def test_a_byte_order_mark_is_skipped(tmp_path: Path, mark: bytes):
         ('{"type": "SCHEMA", "stream": "u", "schema": {"properties": 5}}', "schema-invalid"),
     ],
 )
+@row("drill 33")
 def test_a_message_that_cannot_be_used_is_a_named_error(tmp_path: Path, line: str, code: str):
     """
     Reading stops there; what came before is kept, and the report names the line.
@@ -353,6 +361,7 @@ def test_misfits_keep_their_line_numbers_in_interleaved_streams(tmp_path: Path):
     assert len(done.rows("a")) + len(done.rows("b")) == 5000
 
 
+@row("6.2 csv")
 def test_csv_has_a_header_and_tells_null_from_empty(tmp_path: Path):
     """
     A schema change gives one header and one file here too.

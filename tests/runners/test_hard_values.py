@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hotglue_rows import row
 
 from tests.runners.singer_kit import (
     ARRAY,
@@ -150,6 +151,7 @@ CASES: dict[str, tuple[dict[str, Any], list[bytes], list[Any]]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
+@row("drill 31", "6.2 parquet")
 def test_a_hard_value_comes_out_right_or_is_kept_aside(tmp_path: Path, case: str):
     """
     No value is silently wrong: right in the row, or null there and its text in quarantine.

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pytest
 from child_kit import KeptLog, fake, job_log, open_fds
+from hotglue_rows import row
 
 from headrace.runners.line_splitter import LineSplitter
 from headrace.runners.logs import LogLimits
@@ -82,6 +83,7 @@ async def test_invalid_utf8_is_replaced(sink):
     assert await logged(sink, b"a\xff\xfeb\x00c\n") == ["a��b\0c"]
 
 
+@row("drill 34")
 async def test_a_secret_in_two_reads_is_hidden(sink):
     """
     Lines are redacted whole, so a read that ends within a secret shows none of it.
@@ -182,6 +184,7 @@ async def test_a_full_log_says_so_and_keeps_its_end(sink):
     assert texts[502:] == [f"line {number:05}" for number in range(1990, 2000)]
 
 
+@row("drill 37")
 async def test_a_flood_is_dropped_until_the_budget_is_back(sink):
     """
     More bytes a second than allowed become a gap with a number; nothing is lost without one.
@@ -196,6 +199,7 @@ async def test_a_flood_is_dropped_until_the_budget_is_back(sink):
     assert dropped + len(texts) - len(gaps) == 5000
 
 
+@row("drill 37")
 async def test_a_flooding_child_is_not_held_up_and_its_last_word_is_kept(sink, tmp_path):
     """
     30 MB on stderr pass, a bounded part is kept, and the reason of the death is in it.

@@ -25,6 +25,7 @@ from child_kit import (
     read_all,
     watch,
 )
+from hotglue_rows import row
 
 from headrace.core.errors import BackpressureError, ChildrenRemainError, SpawnError
 from headrace.runners.process import DEVNULL, Command, Limits, ShimPool, child_environment
@@ -144,6 +145,7 @@ async def test_a_message_larger_than_the_socket_arrives(pool, tmp_path):
     assert int(said) > 1_000_000
 
 
+@row("drill 27")
 async def test_leaving_the_step_ends_what_ignores_term(pool, tmp_path):
     """
     After the grace comes KILL, and leaving the block waits for it.
@@ -157,6 +159,7 @@ async def test_leaving_the_step_ends_what_ignores_term(pool, tmp_path):
     assert child.exit.signal == signal.SIGKILL
 
 
+@row("drill 27")
 async def test_leaving_the_step_ends_daemons(pool, tmp_path):
     """
     A double-forked daemon in a session of its own outlives the child that left it, and not the step.
@@ -235,6 +238,7 @@ async def test_a_cancelled_start_leaves_nothing(tmp_path):
     assert open_fds() == before
 
 
+@row("drill 35")
 async def test_too_much_memory_ends_the_step(pool, tmp_path):
     """
     The sum over all processes counts; the limit, the peak and the stage are told.
@@ -252,6 +256,7 @@ async def test_too_much_memory_ends_the_step(pool, tmp_path):
     assert step.usage.peak_memory_bytes > 96 << 20
 
 
+@row("drill 36")
 async def test_too_many_processes_end_the_step(pool, tmp_path):
     """
     Every descendant counts.
@@ -264,6 +269,7 @@ async def test_too_many_processes_end_the_step(pool, tmp_path):
     assert step.exceeded.peak > 8
 
 
+@row("drill 36")
 async def test_too_much_cpu_time_ends_the_step(pool, tmp_path):
     """
     CPU seconds of all descendants are summed.
@@ -288,6 +294,7 @@ async def test_too_long_a_time_ends_the_step(pool, tmp_path):
     assert step.exceeded.kind == "wall"
 
 
+@row("drill 25")
 async def test_no_progress_ends_the_step(pool, tmp_path):
     """
     What counts as progress the caller says; noise on stderr does not.
@@ -425,6 +432,7 @@ async def test_a_machine_without_descriptors_is_told(tmp_path):
     assert open_fds() == before
 
 
+@row("drill 39")
 def test_a_child_sees_nothing_of_the_servers_environment(tmp_path):
     """
     Only named, harmless variables pass; home and tmp are the job's own.

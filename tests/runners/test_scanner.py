@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 import pytest
+from hotglue_rows import row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -153,6 +154,7 @@ def test_a_stream_like_another_ones_beginning_is_not_mixed_up(separators: tuple[
 
 
 @pytest.mark.parametrize("sizes", [[1], [7], [64], [1000]])
+@row("drill 32")
 def test_a_line_over_the_limit_is_refused_before_it_is_whole(sizes: list[int]):
     """
     Memory stays bounded when a tap never writes a newline.

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hotglue_rows import row
 
 from headrace.runners.manifest import read_manifest
 from headrace.runners.resume import plan_resume
@@ -102,6 +103,7 @@ def test_a_pending_state_is_made_durable_while_the_tap_is_silent(tmp_path: Path)
     assert synced(child, spec).finished["counts"] == {"t": 10}
 
 
+@row("drill 29")
 def test_a_killed_sync_goes_on_from_its_last_checkpoint(tmp_path: Path):
     """
     Guarantee 3: after a kill -9 no row is lost, and only rows since the last STATE come twice; streams without a position start anew.
@@ -183,6 +185,7 @@ def test_records_over_their_limit_end_the_sync_exactly(tmp_path: Path, limit: in
     assert [row["id"] for row in done.rows()] == list(range(7))
 
 
+@row("drill 32")
 def test_a_line_over_its_limit_ends_the_sync(tmp_path: Path):
     """
     Before it is whole; what came before is kept.
@@ -194,6 +197,7 @@ def test_a_line_over_its_limit_ends_the_sync(tmp_path: Path):
     assert len(done.rows()) == 2
 
 
+@row("drill 36")
 def test_files_over_their_limit_end_the_sync(tmp_path: Path):
     """
     The disk is not filled by one job.
@@ -208,6 +212,7 @@ def test_files_over_their_limit_end_the_sync(tmp_path: Path):
 
 
 @pytest.mark.parametrize("file_format", ["parquet", "csv"])
+@row("drill 36")
 def test_a_full_disk_is_told_and_keeps_what_was_durable(tmp_path: Path, file_format: str):
     """
     Exit 74, a named error, the last durable state; no half file among the outputs.
@@ -240,6 +245,7 @@ def test_a_tap_that_still_writes_meets_a_closed_pipe(tmp_path: Path):
     assert synced(child, spec).error_code == "record-before-schema"
 
 
+@row("drill 33")
 def test_memory_stays_within_bounds_for_many_streams_and_rows(tmp_path: Path):
     """
     100,000 records over 1,000 streams in turn: all kept, in order, at a bounded size of the process.

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from hotglue_rows import row
 
 from headrace.runners.target_state import LastState, TargetState
 
@@ -25,6 +26,7 @@ def sdk(successes: int) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("chunk_bytes", [1, 7, 100, 1 << 20])
+@row("6.4 last line")
 def test_the_last_state_counts_however_it_is_cut(chunk_bytes: int) -> None:
     """
     Earlier lines, lines that are no objects, and half a line are passed over.
@@ -40,6 +42,7 @@ def test_a_last_line_without_a_newline_counts() -> None:
     assert printed(b'{"bookmarks": {}}\n', b'{"bookmarks": {"t": 1}}').state == {"bookmarks": {"t": 1}}
 
 
+@row("6.4 other targets")
 def test_a_plain_singer_state_has_no_summary() -> None:
     told = printed(b'{"bookmarks": {"t": {"id": 1}}}\n')
 
@@ -56,6 +59,7 @@ def test_a_streaming_targets_report_stands_under_target() -> None:
     assert told.summary["Contacts"]["success"] == 2
 
 
+@row("6.4 several targets")
 def test_two_targets_reports_are_added_up() -> None:
     both = printed(json.dumps(sdk(2)).encode()).joined(printed(json.dumps(sdk(1)).encode()))
 

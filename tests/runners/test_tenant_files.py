@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hotglue_rows import row
 
 from headrace.runners.id_map import add_ids
 from headrace.runners.job_root import PARTIAL_SUFFIX, JobRoot
@@ -29,6 +30,7 @@ def job(tmp_path: Path, name: str, kept: Path) -> JobRoot:
     return root
 
 
+@row("6.5 concurrent")
 def test_two_jobs_at_once_keep_both_their_changes(tmp_path: Path, kept: Path) -> None:
     """
     A job gives back only what it changed, so that it does not undo what another of the same tenant has written meanwhile.
@@ -70,6 +72,7 @@ def test_a_deleted_file_stays_deleted_unless_another_job_wrote_it(tmp_path: Path
     assert (kept / "orders.snapshot.csv").exists()
 
 
+@row("6.5 lock", "10 8")
 def test_half_written_files_and_links_go_nowhere(tmp_path: Path, kept: Path) -> None:
     """
     A file whose writer died is deleted on both ways; a link could lead out of the tenant's folder.
@@ -84,6 +87,7 @@ def test_half_written_files_and_links_go_nowhere(tmp_path: Path, kept: Path) -> 
     assert sorted(file.name for file in kept.iterdir()) == ["orders.snapshot.csv", "people.snapshot.csv"]
 
 
+@row("6.5 id map")
 def test_an_id_map_keeps_the_last_id_of_each_record(tmp_path: Path) -> None:
     """
     `{Sink}_{FLOW}.snapshot.csv` has one row per InputId; failures and records without ids add none.

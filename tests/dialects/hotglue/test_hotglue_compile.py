@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
+from hotglue_rows import row
 
 from headrace.core.definitions import FlowDef, ScriptDef
 from headrace.core.errors import InvalidError
@@ -255,6 +256,7 @@ def test_a_stream_needs_one_tap_and_one_target(of: FlowOfTenant, body: dict[str,
         compiled(of, streaming_job=True, **body)
 
 
+@row("4 scope")
 def test_the_exclusivity_key_follows_the_options() -> None:
     """
     Parallel jobs hold no key; queueing is asked for; two pairs of flow and tenant never share a key.

@@ -8,6 +8,7 @@ import re
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from hotglue_rows import row
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,6 +40,7 @@ def test_a_short_id_has_six_characters_and_no_leading_dash(chance: bytes) -> Non
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{5}", short_id(chance))
 
 
+@row("10 3")
 def test_the_sample_root_and_name_come_out_as_documented() -> None:
     at = datetime(2022, 1, 19, 15, 30, 11, 731333, UTC)
 

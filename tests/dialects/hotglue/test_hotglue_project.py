@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from hotglue_rows import row
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,6 +92,7 @@ def test_the_status_follows_the_job(state: JobState, steps: tuple[StepState, ...
     assert status(job(state, *steps)) == word
 
 
+@row("3.1 no other word", "10 4")
 def test_every_combination_has_a_documented_status() -> None:
     """
     Total over job states and step states: failed and killed contain `_FAILED`, completed is the one COMPLETED, others are neither.

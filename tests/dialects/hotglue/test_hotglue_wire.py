@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import httpx2
 import pytest
+from hotglue_rows import row
 from house import House
 from house_app import client_of, face_of
 
@@ -24,6 +25,7 @@ JOBS = "/hotglue/demo/flights/acme/jobs"
 NO_SUCH_ROOT = {"Code": "Error", "Message": "Invalid job_root supplied - job does not exist!"}
 
 
+@row("2.2 J1")
 async def test_a_run_answers_with_the_job_that_was_made(client: httpx2.AsyncClient, house: House) -> None:
     """
     200 with the documented fields, and the job is in the history when it arrives.
@@ -54,6 +56,7 @@ async def test_a_run_answers_with_the_job_that_was_made(client: httpx2.AsyncClie
     ("content", "headers"),
     [(b"", {}), (b"{}", {}), (b"  \n", {"content-type": "application/json"}), (b"{}", {"content-type": "text/plain"})],
 )
+@row("4 tap", "10 12")
 async def test_an_empty_body_runs_the_only_linked_tap(
     client: httpx2.AsyncClient, content: bytes, headers: dict[str, str]
 ) -> None:
@@ -64,6 +67,7 @@ async def test_an_empty_body_runs_the_only_linked_tap(
     assert re.fullmatch(r"flights-tap-flights-\d{8}-\d{6}", reply.json()["job_name"])
 
 
+@row("4 job_name")
 async def test_the_widgets_own_form_names_the_job(client: httpx2.AsyncClient) -> None:
     reply = await client.post(JOBS, json={"job": {"job_name": "from the widget"}, "surprise": [1, 2]})
 
@@ -119,6 +123,7 @@ async def test_a_body_that_is_no_json_object_is_refused_calmly(client: httpx2.As
     assert reply.json()["Code"] == "BadRequestError"
 
 
+@row("4 state")
 async def test_state_comes_back_as_it_was_sent(client: httpx2.AsyncClient) -> None:
     """
     The data of a job are echoed whole, NUL and numbers beyond 64 bits included.
@@ -133,6 +138,7 @@ async def test_state_comes_back_as_it_was_sent(client: httpx2.AsyncClient) -> No
     assert polled["tap"] == "api"
 
 
+@row("4 queue_if_active_job", "4 blocked", "10 1")
 async def test_a_blocked_run_is_refused_and_one_that_queues_is_kept(client: httpx2.AsyncClient, house: House) -> None:
     """
     While a job of the flow and tenant is not finished: 400, or 202 without an id in the body.
@@ -153,6 +159,7 @@ async def test_a_blocked_run_is_refused_and_one_that_queues_is_kept(client: http
     assert follow.json()["status"] == "JOB_CREATED"
 
 
+@row("4 scope")
 async def test_other_tenants_and_flows_are_not_in_the_way(client: httpx2.AsyncClient, house: House) -> None:
     await house.link("flights", "globex", "source", "tap-flights")
 
@@ -194,6 +201,7 @@ async def test_unknown_or_impossible_places_are_refused(client: httpx2.AsyncClie
     assert set(reply.json()) == {"Code", "Message"}
 
 
+@row("4 tap")
 async def test_a_tap_that_is_not_linked_is_refused_with_the_choices(client: httpx2.AsyncClient, house: House) -> None:
     await house.link("flights", "acme", "source", "tap-rails")
 
@@ -261,6 +269,7 @@ async def test_a_root_of_elsewhere_does_not_exist(client: httpx2.AsyncClient, ho
     assert (await client.get(f"{JOBS}/status?job_root=%00")).status_code == 400
 
 
+@row("2.2 J2")
 async def test_polling_follows_the_job_to_its_end(client: httpx2.AsyncClient, house: House) -> None:
     """
     The words go JOB_CREATED, SYNC_STARTED, SYNC_SUCCESS … JOB_COMPLETED, with counts and message at the end.
@@ -319,6 +328,7 @@ async def test_a_failed_job_tells_its_cause_first(client: httpx2.AsyncClient, ho
     assert reply.json()["error"]["message"] == reply.json()["message"]
 
 
+@row("2.2 J4", "2.2 J5")
 async def test_history_and_latest_list_newest_first(client: httpx2.AsyncClient) -> None:
     assert (await client.get(JOBS)).json() == []
     assert (await client.get(f"{JOBS}/latest")).json() == {}
@@ -338,6 +348,7 @@ async def test_history_and_latest_list_newest_first(client: httpx2.AsyncClient) 
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
+@row("2.2 J6")
 async def test_a_job_can_be_killed(client: httpx2.AsyncClient, house: House, method: str) -> None:
     """
     A job that no worker has ends at once, in a word that makes clients stop polling.

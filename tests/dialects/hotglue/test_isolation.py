@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import httpx2
 from fastapi import FastAPI
+from hotglue_rows import row
 from house import House
 from house_app import client_of
 from house_hotglue import tenancy_of
@@ -75,6 +76,7 @@ async def furnish(client: httpx2.AsyncClient) -> str:
     return str(made.json()["s3_root"])
 
 
+@row("drill 24")
 async def test_24_another_environments_key_sees_nothing(app: FastAPI, client: httpx2.AsyncClient, house: House) -> None:
     """
     Every path answers as if the environment were not there, to any role, and changes nothing.

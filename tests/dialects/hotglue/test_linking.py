@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import FastAPI
+from hotglue_rows import row
 from house import House
 from house_app import client_of
 
@@ -33,6 +34,7 @@ async def key_of(house: House, role: str) -> str:
         (CONNECTORS, {"connector_id": "tap-flights", "config": {"a": 1}}, ("id", "tap-flights")),
     ],
 )
+@row("2.2 L1", "2.2 L2", "2.2 L3")
 async def test_l1_l2_l3_what_is_linked_is_listed(
     client: httpx2.AsyncClient, path: str, body: dict[str, Any], listed: tuple[str, str]
 ) -> None:
@@ -69,6 +71,7 @@ async def test_l1_linking_again_overwrites_under_the_same_id(client: httpx2.Asyn
     assert after.generation == before.generation + 1
 
 
+@row("2.2 L1")
 async def test_l1_patch_merges_settings_key_by_key(client: httpx2.AsyncClient) -> None:
     """
     Not deeper than the first level: a nested object is replaced whole.
@@ -89,6 +92,7 @@ async def test_l1_patch_replaces_the_field_map(client: httpx2.AsyncClient) -> No
     assert "config" not in element
 
 
+@row("2.2 L1")
 async def test_l1_delete_unlinks(client: httpx2.AsyncClient) -> None:
     gone = await client.delete(f"{SOURCES}?tap_name=tap-flights")
     again = await client.delete(f"{SOURCES}?tap_name=tap-flights")
@@ -157,6 +161,7 @@ async def test_l1_a_viewer_links_nothing(app: FastAPI, house: House, role: str, 
     assert made.status_code == status
 
 
+@row("2.2 L4")
 async def test_l4_state_is_set_shown_and_cleared(client: httpx2.AsyncClient) -> None:
     """
     With or without the tap's name, as long as only one is linked.
@@ -172,6 +177,7 @@ async def test_l4_state_is_set_shown_and_cleared(client: httpx2.AsyncClient) -> 
     assert (await client.get(f"{SOURCES}/state")).json() == {}
 
 
+@row("2.2 L4")
 async def test_l4_v2_state_goes_by_connector(client: httpx2.AsyncClient) -> None:
     await client.post(CONNECTORS, json={"connector": {"id": "tap-flights", "config": {}}})
 
@@ -181,6 +187,7 @@ async def test_l4_v2_state_goes_by_connector(client: httpx2.AsyncClient) -> None
     assert (await client.get(f"{SOURCES}/state")).json() == {}
 
 
+@row("2.2 L7")
 async def test_l7_a_catalog_is_searched_by_stream(client: httpx2.AsyncClient, house: House) -> None:
     [linked] = await house.connections.of_tenant(house.workspace.id, "acme", "flights")
     streams = [{"stream": name, "tap_stream_id": name} for name in ("Flights", "airlines", "flight_notes")]
@@ -192,6 +199,7 @@ async def test_l7_a_catalog_is_searched_by_stream(client: httpx2.AsyncClient, ho
     assert [stream["stream"] for stream in found.json()["streams"]] == ["Flights", "flight_notes"]
 
 
+@row("2.2 L8")
 async def test_l8_an_entity_is_linked_or_not(client: httpx2.AsyncClient) -> None:
     linked = await client.get("/hotglue/entity/demo/acme/linked?entity=tap-flights")
     other = await client.get("/hotglue/entity/demo/acme/linked?entity=tap-rails")

@@ -14,6 +14,7 @@ import httpx2
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from fastapi import FastAPI
+from hotglue_rows import row
 from house import House
 from house_app import client_of
 
@@ -54,6 +55,7 @@ async def only_ticket(house: House) -> Any:
     return await house.claim(UUID(ticket.job_id))
 
 
+@row("2.2 L5", "2.2 L6")
 async def test_l5_l6_l7_discover_is_a_job_of_its_own(client: httpx2.AsyncClient, house: House) -> None:
     """
     It starts, is polled in the container service's words, fills the catalog, and is no job of the flow.
@@ -89,6 +91,7 @@ async def test_l5_l6_l7_discover_is_a_job_of_its_own(client: httpx2.AsyncClient,
     assert (bodies[-1][1]["tenant"], bodies[-1][1]["event"]) == ("acme", "DISCOVER_SUCCESS")
 
 
+@row("2.2 L7")
 async def test_l7_a_discover_is_killed_or_fails(client: httpx2.AsyncClient, house: House) -> None:
     await define_workspace(house)
     nothing = await client.post(f"{ACME}/discover/kill?tap_name=tap-flights")

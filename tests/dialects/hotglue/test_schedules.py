@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from hotglue_rows import row
 from house import House
 from house_app import face_of
 from house_hotglue import tenancy_of
@@ -43,6 +44,7 @@ async def outcomes(client: httpx2.AsyncClient, path: str = SCHEDULE) -> list[str
     return [firing["outcome"] for firing in (await client.get(path)).json()["firings"]]
 
 
+@row("2.2 J7")
 async def test_j7_no_schedule_is_a_disabled_one(client: httpx2.AsyncClient) -> None:
     assert (await client.get(SCHEDULE)).json() == {"State": "DISABLED"}
 
@@ -57,6 +59,7 @@ FORMS = [
 ]
 
 
+@row("2.2 J7")
 async def test_j7_every_form_is_taken(client: httpx2.AsyncClient) -> None:
     for expression in FORMS:
         put = await client.put(SCHEDULE, json={"schedule_expression": expression})
@@ -107,6 +110,7 @@ async def test_j7_disabled_keeps_the_expression_and_makes_no_job(
     assert (shown["ScheduleExpression"], shown["State"]) == (NIGHTLY["schedule_expression"], "DISABLED")
 
 
+@row("2.2 J7")
 async def test_j7_deleted_is_gone(client: httpx2.AsyncClient) -> None:
     await client.put(SCHEDULE, json=NIGHTLY)
 
@@ -115,6 +119,7 @@ async def test_j7_deleted_is_gone(client: httpx2.AsyncClient) -> None:
     assert (await client.delete(SCHEDULE)).status_code == 400
 
 
+@row("10 5")
 async def test_j7_an_instant_becomes_a_scheduled_job_once(
     client: httpx2.AsyncClient, house: House, tenancy: Tenancy
 ) -> None:

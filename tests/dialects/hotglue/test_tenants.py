@@ -7,6 +7,7 @@ from __future__ import annotations
 import httpx2
 import pytest
 from fastapi import FastAPI
+from hotglue_rows import row
 from house import House
 from house_app import client_of
 
@@ -21,6 +22,7 @@ async def key_of(house: House, role: str) -> str:
     return await house.access.make_key(name=role, role=role, workspace_id=house.workspace.id)
 
 
+@row("2.2 T1")
 async def test_t1_linking_makes_a_tenant(client: httpx2.AsyncClient) -> None:
     await client.post(SOURCES.format(tenant="acorn_1"), json=LINK)
     await client.post(SOURCES.format(tenant="zeta"), json=LINK)
@@ -37,6 +39,7 @@ async def test_t1_a_tenant_outlives_its_links(client: httpx2.AsyncClient) -> Non
     assert "zeta" in (await client.get("/hotglue/tenants/demo")).json()
 
 
+@row("2.2 T2")
 async def test_t2_all_that_is_a_tenants_goes(client: httpx2.AsyncClient, house: House) -> None:
     """
     Links, bookmarks, schedules, config, kept files, jobs with their files and logs; another tenant's stay.
@@ -99,6 +102,7 @@ async def test_t2_nobody_cannot_be_deleted(client: httpx2.AsyncClient) -> None:
     assert reply.json()["Code"] == "NotFoundError"
 
 
+@row("2.2 T3", "2.2 T4", "2.2 T5")
 async def test_t3_t4_t5_config_holds_mapping_and_metadata(client: httpx2.AsyncClient) -> None:
     """
     Each is set by itself, as a whole, and shown in the config under hotglue's keys.

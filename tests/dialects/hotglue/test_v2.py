@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import httpx2
 import pytest
+from hotglue_rows import row
 from house import House
 
 from headrace.core.definitions import FlowDef
@@ -50,12 +51,14 @@ async def link_hubspot(client: httpx2.AsyncClient) -> None:
     assert made.status_code == 200
 
 
+@row("2.2 M2")
 async def test_m2_a_tap_and_a_target_of_one_name_are_one_connector(client: httpx2.AsyncClient) -> None:
     found = await client.get("/hotglue/v2/demo/crm/supportedConnectors")
 
     assert [connector["id"] for connector in found.json()] == ["hubspot", "ours"]
 
 
+@row("2.2 J3")
 async def test_j3_read_is_connector_script_targets(client: httpx2.AsyncClient, house: House) -> None:
     """
     The connector is the tap; what follows is the flow's own.
@@ -78,6 +81,7 @@ async def test_j3_read_is_connector_script_targets(client: httpx2.AsyncClient, h
     assert {"JOB_TYPE": "read", "CONNECTOR_ID": "hubspot", "TAP": "hubspot"}.items() <= plan.variables.items()
 
 
+@row("2.2 J3")
 async def test_j3_write_is_payload_script_connector(client: httpx2.AsyncClient, house: House) -> None:
     """
     What is sent with the job is the data; the connector is the only target.
@@ -115,6 +119,7 @@ async def test_j3_write_reads_the_tenants_own_source(client: httpx2.AsyncClient,
     assert plan.steps[0].connector == TAP_OURS
 
 
+@row("4 override_connector_config")
 async def test_j3_overrides_go_to_the_connectors_side_and_show_no_value(
     client: httpx2.AsyncClient, house: House
 ) -> None:
