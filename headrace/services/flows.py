@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,11 @@ from headrace.core.errors import DefinitionError, NotFoundError
 from headrace.core.plan import ConnectorSpec
 from headrace.services.announcements import seal_webhooks
 from headrace.store import project_files
-from headrace.store.connections import Connections, Role
+from headrace.store.connections import Connections, Role, TenantOfFlow
 from headrace.store.connections import Linked as Linked  # dialects name it too, and may not ask the store
 from headrace.store.database import Database
 from headrace.store.files import FileStore
+from headrace.store.gathered import Gathered
 from headrace.store.project import load_project
 from headrace.store.sealing import Sealer
 from headrace.store.tenants import metadata_of
@@ -59,6 +60,15 @@ class FlowOfTenant:
     script: str | None
     variables: Mapping[str, str]
     metadata: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    """What the store keeps of a tenant for a run of a flow; the fields are those of `FlowOfTenant`."""
+
+    links: tuple[Linked, ...]
+    shared_links: tuple[Linked, ...]
+    metadata: Mapping[str, Any] | None
 
 
 class Flows:
@@ -96,6 +106,7 @@ class Flows:
         self.problems: tuple[DefinitionError, ...] = ()
         self._flows: dict[tuple[str, str], FlowDef] = {}
         self._scripts: dict[tuple[str, str], str] = {}
+        self._held = Gathered(self._read_held)
 
     async def of_tenant(self, workspace: Workspace, flow_id: str, tenant: str) -> FlowOfTenant:
         """
@@ -103,18 +114,33 @@ class Flows:
             NotFoundError: there is no such flow.
         """
         flow = self.flow(workspace, flow_id)
-        links = await self._connections.of_tenants(workspace.id, (tenant, SHARED_TENANT), flow_id)
+        held = await self._held.get((workspace.id, flow_id, tenant))
+        assert held is not None  # noqa: S101 - the read answers for every key
         return FlowOfTenant(
             workspace=workspace,
             flow=flow,
             tenant=tenant,
             connectors={connector.name: connector for connector in self.project.connectors},
-            links=tuple(link for link in links if link.tenant == tenant),
-            shared_links=tuple(link for link in links if link.tenant != tenant),
+            links=held.links,
+            shared_links=held.shared_links,
             script=self._scripts.get((workspace.name, flow_id)),
             variables=workspace.definition.get("environment", {}),
-            metadata=await metadata_of(self._database, workspace.id, tenant),
+            metadata=held.metadata,
         )
+
+    async def _read_held(self, tenants: Sequence[TenantOfFlow]) -> Mapping[TenantOfFlow, _Held]:
+        shared = {(workspace, flow, SHARED_TENANT) for workspace, flow, _tenant in tenants}
+        async with self._database.connection() as connection:
+            links = await self._connections.of_tenants(connection, [*{*tenants, *shared}])
+            metadata = await metadata_of(connection, [*{(workspace, tenant) for workspace, _flow, tenant in tenants}])
+        return {
+            (workspace, flow, tenant): _Held(
+                links=tuple(links[workspace, flow, tenant]),
+                shared_links=tuple(links[workspace, flow, SHARED_TENANT]) if tenant != SHARED_TENANT else (),
+                metadata=metadata.get((workspace, tenant)),
+            )
+            for workspace, flow, tenant in tenants
+        }
 
     def flow(self, workspace: Workspace, flow_id: str) -> FlowDef:
         """

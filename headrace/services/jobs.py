@@ -33,6 +33,7 @@ from headrace.services.announcements import Announcements
 from headrace.services.fan_outs import terminate
 from headrace.store import jobs
 from headrace.store.database import Connection, Database
+from headrace.store.gathered import Gathered
 from headrace.store.logs import LogEntry, Logs
 from headrace.store.sealing import Sealer
 
@@ -86,6 +87,7 @@ class Jobs:
         self._admission = admission
         self._announcements = announcements
         self._logs = logs
+        self._by_root = Gathered(self._read_by_roots)
 
     async def submit(self, new: NewJob, plan: Plan) -> Submission:
         """
@@ -158,8 +160,12 @@ class Jobs:
         """
         Find a job by its dialect's path.
         """
+        job = await self._by_root.get(root)
+        return job if job is not None and job.workspace_id == workspace_id else None
+
+    async def _read_by_roots(self, roots: Sequence[str]) -> Mapping[str, Job]:
         async with self._database.connection() as connection:
-            return await jobs.read_by_root(connection, root, workspace_id=workspace_id)
+            return await jobs.read_by_roots(connection, roots)
 
     async def history(
         self,

@@ -23,6 +23,9 @@ from headrace.store.sealing import Sealer
 
 Role = Literal["source", "target", "connector"]
 
+TenantOfFlow = tuple[UUID, str, str]
+"""Workspace, flow, tenant."""
+
 # Every connection as it counts: a symlink with the settings and the catalog of the one it stands for.
 _SELECT: LiteralString = """
     select c.*, o.id as origin_id, o.config as origin_config, o.catalog as origin_catalog
@@ -164,20 +167,29 @@ class Connections:
         """
         List what a tenant has linked in a flow, oldest first.
         """
-        return await self.of_tenants(workspace_id, (tenant,), flow_id)
+        async with self._database.connection() as connection:
+            return (await self.of_tenants(connection, [(workspace_id, flow_id, tenant)]))[workspace_id, flow_id, tenant]
 
-    async def of_tenants(self, workspace_id: UUID, tenants: Sequence[str], flow_id: str) -> list[Linked]:
+    async def of_tenants(
+        self, connection: Connection, tenants: Sequence[TenantOfFlow]
+    ) -> dict[TenantOfFlow, list[Linked]]:
         """
-        List what any of several tenants has linked in a flow, oldest first.
+        List what each of several tenants has linked in a flow, oldest first.
         """
-        rows = await self._database.all(
+        workspaces, flows, names = zip(*tenants, strict=True)
+        rows = await connection.execute(
             f"""
-            {_SELECT} where c.workspace_id = %(workspace_id)s and c.tenant_id = any(%(tenants)s) and c.flow_id = %(flow_id)s
+            {_SELECT} where (c.workspace_id, c.flow_id, c.tenant_id)
+              in (select * from unnest(%(workspaces)s::uuid[], %(flows)s::text[], %(tenants)s::text[]))
             order by c.created_at, c.id
             """,
-            {"workspace_id": workspace_id, "tenants": list(tenants), "flow_id": flow_id},
+            {"workspaces": list(workspaces), "flows": list(flows), "tenants": list(names)},
         )
-        return [self._linked(row) for row in rows]
+        linked: dict[TenantOfFlow, list[Linked]] = {tenant: [] for tenant in tenants}
+        async for row in rows:
+            one = self._linked(row)
+            linked[one.workspace_id, one.flow_id, one.tenant].append(one)
+        return linked
 
     async def read(self, connection: Connection, connection_id: UUID) -> Linked | None:
         """

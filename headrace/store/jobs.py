@@ -181,6 +181,14 @@ async def start_step(connection: Connection, claim: Claim, ordinal: int) -> tupl
     return (row["id"], row["first"]) if row else (None, False)
 
 
+async def retry_step(connection: Connection, claim: Claim, ordinal: int, retry: dict[str, Any]) -> int | None:
+    """
+    Note that a running step is tried again; gives the event's id, None when fenced.
+    """
+    parameters = {"job_id": claim.job_id, "token": claim.token, "ordinal": ordinal, "retry": Jsonb(retry)}
+    return await _event_id(connection, "retry_step", parameters)
+
+
 async def finish_step(
     connection: Connection,
     claim: Claim,
@@ -318,15 +326,13 @@ async def read(connection: Connection, job_id: UUID, *, workspace_id: UUID | Non
     )
 
 
-async def read_by_root(connection: Connection, root: str, *, workspace_id: UUID) -> Job | None:
+async def read_by_roots(connection: Connection, roots: Sequence[str]) -> dict[str, Job]:
     """
-    Read one job by its dialect's path.
+    Read jobs by their dialects' paths, in whatever workspace.
     """
-    return await _read(
-        connection,
-        "where j.root = %(root)s and j.workspace_id = %(workspace_id)s",
-        {"root": root, "workspace_id": workspace_id},
-    )
+    query = sql.SQL("{} where j.root = any(%(roots)s)").format(sql.SQL(statement("read_job")))
+    rows = await (await connection.execute(query, {"roots": list(roots)})).fetchall()
+    return {row["root"]: job_of(row) for row in rows}
 
 
 async def read_by_idempotency_key(

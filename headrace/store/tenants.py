@@ -56,15 +56,22 @@ class Tenant:
         )
 
 
-async def metadata_of(database: Database, workspace_id: UUID, tenant: str) -> dict[str, Any] | None:
+async def metadata_of(
+    connection: Connection, tenants: Sequence[tuple[UUID, str]]
+) -> dict[tuple[UUID, str], dict[str, Any]]:
     """
-    Read a tenant's metadata alone: every job wants it.
+    Read the metadata of tenants, each its workspace and id, alone: every job wants it. Those without any are left out.
     """
-    row = await database.one(
-        "select metadata from tenant where workspace_id = %(workspace_id)s and tenant_id = %(tenant)s",
-        {"workspace_id": workspace_id, "tenant": tenant},
+    workspaces, names = zip(*tenants, strict=True)
+    rows = await connection.execute(
+        """
+        select workspace_id, tenant_id, metadata from tenant
+        where (workspace_id, tenant_id) in (select * from unnest(%(workspaces)s::uuid[], %(tenants)s::text[]))
+          and metadata is not null
+        """,
+        {"workspaces": list(workspaces), "tenants": list(names)},
     )
-    return row["metadata"] if row else None
+    return {(row["workspace_id"], row["tenant_id"]): row["metadata"] async for row in rows}
 
 
 class Tenants:

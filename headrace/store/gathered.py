@@ -1,0 +1,59 @@
+"""
+Many small reads in one: what is asked for while a read is on its way goes together in the next.
+
+A busy server spends more on the way to the database and back than on a row. Nothing is remembered: a read begins after it was
+asked for, so it sees all that was committed before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Gathered(Generic[K, V]):
+    """
+    Args:
+        read: reads several keys at once, and leaves out those that are not there.
+        most: keys of one read.
+        abreast: reads under way at once; with more than one, a read that hangs does not hold up the others.
+    """
+
+    def __init__(
+        self, read: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]], *, most: int = 64, abreast: int = 2
+    ) -> None:
+        self._read = read
+        self._most = most
+        self._abreast = abreast
+        self._asked: list[tuple[K, asyncio.Future[V | None]]] = []
+        self._readers: set[asyncio.Task[None]] = set()
+
+    async def get(self, key: K) -> V | None:
+        """
+        Give what stands under a key, or None; raises what the read raises.
+        """
+        answer: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
+        self._asked.append((key, answer))
+        if len(self._readers) < self._abreast:
+            reader = asyncio.create_task(self._go_on(), name="gathered-reads")
+            self._readers.add(reader)
+            reader.add_done_callback(self._readers.discard)
+        return await answer
+
+    async def _go_on(self) -> None:
+        while self._asked:
+            batch, self._asked = self._asked[: self._most], self._asked[self._most :]
+            try:
+                found = await self._read(list(dict.fromkeys(key for key, _ in batch)))
+            except Exception as error:  # noqa: BLE001 - it is for those who asked
+                for _, answer in batch:
+                    if not answer.done():
+                        answer.set_exception(error)
+            else:
+                for key, answer in batch:
+                    if not answer.done():
+                        answer.set_result(found.get(key))

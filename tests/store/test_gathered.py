@@ -1,0 +1,95 @@
+"""
+Small reads that go together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from headrace.store.gathered import Gathered
+
+
+class Shelf:
+    """
+    A slow store: each read waits until it is let go, then gives the squares of positive keys.
+    """
+
+    def __init__(self) -> None:
+        self.reads: list[list[int]] = []
+        self.begun = asyncio.Event()
+        self.go = asyncio.Event()
+
+    async def read(self, keys: Sequence[int]) -> dict[int, int]:
+        self.reads.append(list(keys))
+        self.begun.set()
+        await self.go.wait()
+        if 13 in keys:
+            raise OSError("the shelf fell over")
+        return {key: key * key for key in keys if key > 0}
+
+
+async def test_reads_that_come_while_one_is_on_its_way_go_together():
+    """
+    The first goes alone, what follows in one read, each key once; and each asker gets its own.
+    """
+    shelf = Shelf()
+    gathered = Gathered(shelf.read, abreast=1)
+    first = asyncio.ensure_future(gathered.get(1))
+    await shelf.begun.wait()
+    rest = [asyncio.ensure_future(gathered.get(key)) for key in (2, 3, 2, -1)]
+    await asyncio.sleep(0)
+    shelf.go.set()
+
+    assert await first == 1
+    assert await asyncio.gather(*rest) == [4, 9, 4, None]
+    assert shelf.reads == [[1], [2, 3, -1]]
+
+
+async def test_what_is_asked_after_a_read_began_is_read_anew():
+    """
+    A later asker never gets the answer of a read that began before it asked: it might not see what was committed since.
+    """
+    shelf = Shelf()
+    gathered = Gathered(shelf.read, abreast=1)
+    asked = asyncio.ensure_future(gathered.get(5))
+    await shelf.begun.wait()
+    again = asyncio.ensure_future(gathered.get(5))
+    await asyncio.sleep(0)
+    shelf.go.set()
+    await asyncio.gather(asked, again)
+
+    assert shelf.reads == [[5], [5]]
+
+
+async def test_a_read_that_fails_fails_for_its_askers_only():
+    """
+    The next read is made as if nothing had happened.
+    """
+    shelf = Shelf()
+    shelf.go.set()
+    gathered = Gathered(shelf.read)
+
+    with pytest.raises(OSError, match="fell over"):
+        await gathered.get(13)
+    assert await gathered.get(3) == 9
+
+
+async def test_a_read_that_hangs_does_not_hold_up_the_next():
+    """
+    Two go abreast, and an asker that gave up is missed by nobody.
+    """
+    shelf = Shelf()
+    gathered = Gathered(shelf.read)
+    hung = asyncio.ensure_future(gathered.get(1))
+    await shelf.begun.wait()
+    second = asyncio.ensure_future(gathered.get(2))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    assert shelf.reads == [[1], [2]]
+    hung.cancel()
+    shelf.go.set()
+    assert await second == 4
