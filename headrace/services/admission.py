@@ -62,17 +62,19 @@ class Admission:
 
     async def run(self, *, every_seconds: float = 1.0) -> None:
         """
-        Admit when woken, and at least every *every_seconds*, until cancelled.
+        Admit when woken, and whatever is found in a look every *every_seconds*, until cancelled.
         """
         while True:
+            woken = True
             try:
                 async with asyncio.timeout(every_seconds):
                     await self._wanted.wait()
             except TimeoutError:
-                pass
+                woken = False
             self._wanted.clear()
             try:
-                await self.tick()
+                if woken or await jobs.anything_waits(self._database):
+                    await self.tick()
             except RetriableError as error:
                 log.warning("admission waits for the database", reason=error.reason)
                 await asyncio.sleep(every_seconds)

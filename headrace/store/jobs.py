@@ -307,6 +307,14 @@ async def leave_lane(connection: Connection, key: str | None, *, head: bool) -> 
         await connection.execute(statement("ready_next_of_key"), {"key": key})
 
 
+async def anything_waits(database: Database) -> bool:
+    """
+    Tell in one look whether an admission could find anything: an idle node looks all the time.
+    """
+    row = await database.one(statement("anything_waits"))
+    return bool(row and row["found"])
+
+
 async def wake_scheduled(connection: Connection) -> int:
     """
     Let jobs and items whose pause is over wait for a slot again; gives their number.
