@@ -28,6 +28,7 @@ class EventKind(StrEnum):
     JOB_FAILED = "job-failed"
     JOB_CANCELLED = "job-cancelled"
     STEP_STARTED = "step-started"
+    STEP_RETRIED = "step-retried"
     STEP_COMPLETED = "step-completed"
     STEP_FAILED = "step-failed"
     STEP_CANCELLED = "step-cancelled"

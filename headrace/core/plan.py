@@ -90,11 +90,25 @@ class SyncFiles(Struct, frozen=True, kw_only=True):
     on_misfit: Literal["quarantine", "fail", "null"] = "quarantine"
 
 
+class Again(Struct, frozen=True, kw_only=True):
+    """
+    When a step that failed is tried again, within its attempt.
+
+    Attributes:
+        memory_bytes: limits of the tries after one that ran out of memory, in turn; None is no limit.
+        stuck_tries: how often a step is tried again that made no progress.
+    """
+
+    memory_bytes: tuple[int | None, ...] = ()
+    stuck_tries: int = 0
+
+
 class Step(Struct, frozen=True, kw_only=True, tag_field="kind"):
     """One supervised part of a job; *name* is what people call the stage."""
 
     name: str
     limits: Limits = field(default_factory=Limits)
+    again: Again = field(default_factory=Again)
 
 
 class Discover(Step, frozen=True, kw_only=True, tag="discover"):
@@ -283,6 +297,7 @@ class Plan(Struct, frozen=True, kw_only=True):
         environment: name of the sealed input with variables for every child; plain ones stand in *variables*.
         labels: plain values the dialect wants back when it projects the record.
         snapshots: whether the tenant's kept files are brought in before the first step and saved after the last.
+        save_bookmarks_on_failure: a source that was read to its end keeps its new bookmark even when a later step fails.
     """
 
     steps: tuple[AnyStep, ...] = ()
@@ -295,3 +310,4 @@ class Plan(Struct, frozen=True, kw_only=True):
     variables: dict[str, str] = field(default_factory=dict)
     snapshots: bool = True
     save_snapshots_on_failure: bool = False
+    save_bookmarks_on_failure: bool = False

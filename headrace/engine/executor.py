@@ -13,6 +13,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from msgspec import structs
+
+from headrace.core.again import Retry, memory_limit, next_try
 from headrace.core.errors import DefinitionError, EnvironmentBuildError, HeadraceError
 from headrace.core.outcome import Blame, Cancelled, Cause, Failed, Outcome, Succeeded
 from headrace.core.plan import (
@@ -109,7 +112,8 @@ class Executor:
             finally:
                 ended = outcome is not None or journal.cancel_requested
                 await asyncio.to_thread(root.forget_secrets, for_good=ended)
-            return outcome, bookmarks(desk) if isinstance(outcome, Succeeded) else ()
+            kept = isinstance(outcome, Succeeded) or work.plan.save_bookmarks_on_failure
+            return outcome, bookmarks(desk) if kept else ()
 
     async def _keep(self, desk: AttemptDesk) -> None:
         """
@@ -133,7 +137,7 @@ class Executor:
                     continue
                 await desk.journal.start_step(ordinal)
                 await bringing
-                outcome = await self._recorded(desk, step)
+                outcome = await self._recorded(desk, step, ordinal)
                 desk.outputs[step.name] = {**desk.outputs.get(step.name, {}), **outcome.output}
                 await self._files.publish(prefix)
                 await desk.journal.finish_step(ordinal, outcome)
@@ -145,7 +149,7 @@ class Executor:
             bringing.cancel()
         return Succeeded()
 
-    async def _recorded(self, desk: AttemptDesk, step: AnyStep) -> Succeeded | Failed | Cancelled:
+    async def _recorded(self, desk: AttemptDesk, step: AnyStep, ordinal: int) -> Succeeded | Failed | Cancelled:
         """
         Run one step with `job_details.json` beside it; what a connector has rewritten is saved even when the job is ended.
 
@@ -155,12 +159,29 @@ class Executor:
         try:
             if not isinstance(step, (Discover, Sync, Payload, Pipe)):
                 await recording
-            outcome = await self._step(desk, step)
+            outcome = await self._tried(desk, step, ordinal)
             await recording
         finally:
             recording.cancel()
             await asyncio.shield(desk.save_rewritten())
         return outcome
+
+    async def _tried(self, desk: AttemptDesk, step: AnyStep, ordinal: int) -> Succeeded | Failed | Cancelled:
+        """
+        Run one step, and again where its plan gives it another try; a take-over goes on counting.
+        """
+        retries = list(desk.outputs.get(step.name, {}).get("retries", ()))
+        while True:
+            limits = structs.replace(step.limits, memory_bytes=memory_limit(step, retries))
+            outcome = await self._step(desk, structs.replace(step, limits=limits))
+            retry = next_try(step, outcome, retries) if isinstance(outcome, Failed) else None
+            if retry is None:
+                return outcome
+            await desk.save_rewritten()
+            await desk.journal.retry_step(ordinal, retry.told())
+            desk.book.write(f"{step.name} is tried again{_with(retry)}: {retry.sentence}", stage=step.name)
+            desk.book.forget_tail(step.name)
+            retries.append(retry.told())
 
     async def _step(self, desk: AttemptDesk, step: AnyStep) -> Succeeded | Failed | Cancelled:
         """
@@ -231,6 +252,14 @@ def _not_started(step: AnyStep, error: HeadraceError, who: Blame) -> Failed:
     return Failed(
         Cause(stage=step.name, sentence=error.reason, who=who, instruction=error.instruction, evidence=error.facts),
         fatal=True,
+    )
+
+
+def _with(retry: Retry) -> str:
+    if retry.reason == "stuck":
+        return ""
+    return (
+        f" with {retry.memory_bytes / 2**20:,.0f} MiB of memory" if retry.memory_bytes else " without a limit of memory"
     )
 
 

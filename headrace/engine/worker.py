@@ -144,6 +144,10 @@ class Reporter:
         self.ordinal, self.stage = ordinal, self._work.plan.steps[ordinal].name
         await lasting(lambda: self._attempts.start_step(self._work, ordinal))
 
+    async def retry_step(self, ordinal: int, retry: dict[str, Any]) -> None:
+        self._pending.clear()
+        await lasting(lambda: self._attempts.retry_step(self._work, ordinal, retry))
+
     async def finish_step(self, ordinal: int, outcome: Succeeded | Failed | Cancelled) -> None:
         self._pending.clear()
         await lasting(lambda: self._attempts.finish_step(self._work, ordinal, outcome))

@@ -31,6 +31,7 @@ Blame = Literal["customer", "developer", "operator"]
 SENTENCE_CHARACTERS = 500
 
 TRACE_LINE = re.compile(r'^(Traceback \(most recent call last\):|\s*File ".+", line \d+)')
+EXCEPTION_NAME = re.compile(r"(?:\w+\.)*(?P<name>[A-Za-z_]\w*)(?::|$)")
 BROKEN_PIPE = re.compile(r"BrokenPipeError|Broken pipe|\bEPIPE\b", re.IGNORECASE)
 LEVEL = r"ERROR|CRITICAL|FATAL"
 LEVEL_KEY = r'"level(?:name)?":\s*"(?:error|critical|fatal)"'
@@ -82,9 +83,11 @@ class Line(Protocol):
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """
-    What the sentence rests on.
+    What the sentence rests on; *limit* is the kind of the one that ended the step, *exception* the name of what stopped it.
     """
 
+    limit: str | None = None
+    exception: str | None = None
     exit_code: int | None = None
     signal: str | None = None
     last_error_line: str | None = None
@@ -127,6 +130,8 @@ def diagnose(
     own = lines_of(culprit, ended, lines)
     error_line = last_error(own)
     evidence = Evidence(
+        limit=limit.kind if limit else None,
+        exception=exception_name(exceptions, own),
         exit_code=culprit.code if culprit else None,
         signal=signal_name(culprit.signal) if culprit and culprit.signal else None,
         last_error_line=shorten(error_line) if error_line else None,
@@ -196,6 +201,16 @@ def met_broken_pipe(ended: Exit, own: Sequence[str]) -> bool:
         return True
     said = last_exception(own) or last_level_message(own) or ""
     return bool(BROKEN_PIPE.search(said))
+
+
+def exception_name(exceptions: Sequence[Mapping[str, Any]], own: Sequence[str]) -> str | None:
+    """
+    Name the exception that stopped a child: of its exception file, else of its last traceback; without modules.
+    """
+    told = exceptions[-1].get("exception_name") if exceptions else None
+    line = str(told) if told else last_exception(own)
+    found = EXCEPTION_NAME.match(line) if line else None
+    return found["name"] if found else None
 
 
 def lines_of(child: Exit | None, ended: Sequence[Exit], lines: Sequence[Line]) -> list[str]:

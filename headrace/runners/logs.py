@@ -150,6 +150,12 @@ class JobLog:
         }
         return [lines[number] for number in sorted(lines)]
 
+    def forget_tail(self, stage: str) -> None:
+        """
+        Let no later diagnosis of a stage hear what was said so far.
+        """
+        self._tails = {key: tail for key, tail in self._tails.items() if key[0] != stage}
+
     def refuse(self, size_bytes: int, *, refusing: bool) -> str | None:
         """
         Say why *size_bytes* more cannot be kept, None if they can; a refusal lasts until there is some room again.

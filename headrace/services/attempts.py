@@ -57,7 +57,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class NewBookmark:
-    """How far a source has been read; saved only with the success of the whole job."""
+    """How far a source has been read; saved with the end of the job."""
 
     connection_id: UUID
     state: dict[str, Any]
@@ -144,6 +144,17 @@ class Attempts:
         async with self._database.connection() as connection:
             return await jobs.standing(connection, claim)
 
+    async def retry_step(self, work: Work, ordinal: int, retry: dict[str, Any]) -> None:
+        """
+        Note that a step is tried again. Webhooks hear nothing of it: the step has not ended.
+
+        Raises:
+            FencedError: somebody else owns the attempt.
+        """
+        async with self._database.transaction() as connection:
+            if await jobs.retry_step(connection, work.claim, ordinal, retry) is None:
+                raise _fenced(work.claim)
+
     async def finish_step(self, work: Work, ordinal: int, outcome: Succeeded | Failed | Cancelled) -> None:
         """
         Raises:
@@ -171,6 +182,8 @@ class Attempts:
         """
         End the attempt: the job's state, its bookmarks, its ticket, its key and the next admission in one commit.
 
+        *bookmarks* are saved when the job has completed or failed; of one that failed, who calls gives only what shall stay.
+
         Raises:
             FencedError: somebody else owns the attempt.
         """
@@ -184,7 +197,7 @@ class Attempts:
                 due_at=settlement.due_at,
                 finished_at=settlement.finished_at,
             )
-            if settlement.state is JobState.COMPLETED:
+            if settlement.state in (JobState.COMPLETED, JobState.FAILED):
                 for bookmark in bookmarks:
                     await self._connections.save_bookmark(
                         connection, bookmark.connection_id, bookmark.state, job_id=work.job.id
@@ -240,12 +253,16 @@ class Attempts:
 
     async def _tell(self, connection: Connection, work: Work, event_id: int | None) -> None:
         if event_id is None:
-            raise FencedError("Another worker owns this job now.", job=str(work.job.id), token=work.claim.token)
+            raise _fenced(work.claim)
         await self._announcements.announce(connection, work.job.id, work.job.workspace_id, event_id)
 
     async def _fence(self, connection: Connection, claim: Claim) -> None:
         if (await jobs.standing(connection, claim)).fenced:
-            raise FencedError("Another worker owns this job now.", job=str(claim.job_id), token=claim.token)
+            raise _fenced(claim)
+
+
+def _fenced(claim: Claim) -> FencedError:
+    return FencedError("Another worker owns this job now.", job=str(claim.job_id), token=claim.token)
 
 
 def _refs(step: AnyStep) -> list[ConfigRef]:

@@ -22,6 +22,8 @@ The mode is the positional argument, else `mode` in the config, else `good`. Oth
     state-then-crash good records and STATE, then one more record, then exit code 1
     rotate-token     rewrites its config file with another refresh_token, then is good
     memory           holds `bytes` bytes and stays
+    memory-once      the same at its first start in a folder; later it holds them for a moment and is good
+    stuck-once       two records and their STATE, then stays; good at a later start in the same folder
     forks            `records` children that stay, and stays
 """
 
@@ -242,6 +244,36 @@ def memory():
     stay()
 
 
+def first_start():
+    marker = Path("started-before")
+    try:
+        marker.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def memory_once():
+    first = first_start()
+    held = b"\x01" * CONFIG.get("bytes", 200 << 20)
+    tell(f"holding {len(held)}")
+    if first:
+        stay()
+    time.sleep(1.5)  # long enough for whoever watches the memory
+    good()
+
+
+def stuck_once():
+    if not first_start():
+        good()
+        return
+    schema("people")
+    record("people", 1)
+    record("people", 2)
+    state("people", 2)
+    stay()
+
+
 def forks():
     for _ in range(CONFIG.get("records", 50)):
         if os.fork() == 0:
@@ -269,6 +301,8 @@ MODES = {
     "state-then-crash": state_then_crash,
     "rotate-token": rotate_token,
     "memory": memory,
+    "memory-once": memory_once,
+    "stuck-once": stuck_once,
     "forks": forks,
 }
 

@@ -19,6 +19,7 @@ from msgspec import UNSET, UnsetType
 from headrace.core.errors import InvalidError
 from headrace.core.job import NewJob
 from headrace.core.plan import (
+    Again,
     AnyStep,
     ConfigRef,
     ConnectorSpec,
@@ -34,6 +35,7 @@ from headrace.core.plan import (
     Sync,
 )
 from headrace.dialects.hotglue.ids import job_name, job_root
+from headrace.dialects.hotglue.retries import again
 from headrace.dialects.hotglue.wire import RunRequest, as_date_time, as_variables
 from headrace.services.flows import FlowOfTenant, Linked
 
@@ -178,6 +180,7 @@ class _Run:
             environment="environment" if request.environment_variables else None,
             variables=self._variables(),
             save_snapshots_on_failure=bool(self._settings.get("save_snapshots_on_failure")),
+            save_bookmarks_on_failure=self._settings.get("rollback_on_failure") is False,
         )
 
     def _staged(self) -> tuple[AnyStep, ...]:
@@ -189,6 +192,7 @@ class _Run:
             Script(
                 name="etl",
                 limits=self._limits("etl"),
+                again=self._again("etl"),
                 source=of.script,
                 entry=script.entry if script else "etl.py",
                 requirements=script.requirements if script else (),
@@ -197,7 +201,9 @@ class _Run:
                 target=self._targets[0].connector if self._targets else None,
                 selected_tables=_given(self._request.override_selected_tables),
             ),
-            Export(name="export", limits=self._limits("export"), targets=tuple(self._targets)),
+            Export(
+                name="export", limits=self._limits("export"), again=self._again("export"), targets=tuple(self._targets)
+            ),
         )
 
     def _discovered(self) -> tuple[AnyStep, ...]:
@@ -208,14 +214,25 @@ class _Run:
             return ()
         spec = self._connector(self._source.connector)
         config = self._source_config(self._source)
-        return (Discover(name="discover", limits=self._limits("discover"), connector=spec, config=config),)
+        return (
+            Discover(
+                name="discover",
+                limits=self._limits("discover"),
+                again=self._again("discover"),
+                connector=spec,
+                config=config,
+            ),
+        )
 
     def _read(self) -> AnyStep:
         if self._source is None:
-            return Payload(name="sync", limits=self._limits("sync"), files=self._of.flow.files)
+            return Payload(
+                name="sync", limits=self._limits("sync"), again=self._again("sync"), files=self._of.flow.files
+            )
         return Sync(
             name="sync",
             limits=self._limits("sync"),
+            again=self._again("sync"),
             connector=self._connector(self._source.connector),
             config=self._source_config(self._source),
             files=self._of.flow.files,
@@ -235,6 +252,7 @@ class _Run:
             Pipe(
                 name="sync",
                 limits=self._limits("sync"),
+                again=self._again("sync"),
                 tap=self._connector(self._source.connector),
                 tap_config=self._source_config(self._source),
                 target=self._targets[0].connector,
@@ -273,7 +291,17 @@ class _Run:
         return None if value is UNSET else as_date_time(value, field)
 
     def _limits(self, step: str) -> Limits:
-        return self._of.flow.limits.get(step, self._asked.limits)
+        """
+        Give a step's limits; a script says nothing of its progress, so it has that limit only where its flow sets it.
+        """
+        found = self._of.flow.limits.get(step)
+        if found is not None:
+            return found
+        limits = self._asked.limits
+        return msgspec.structs.replace(limits, no_progress_seconds=None) if step == "etl" else limits
+
+    def _again(self, step: str) -> Again:
+        return again(self._settings, self._limits(step).memory_bytes)
 
     def _connector(self, name: str) -> ConnectorSpec:
         found = self._of.connectors.get(name)
