@@ -133,7 +133,7 @@ class CsvFormat:
         names = [column.name for column in part.columns]
         schema = pa.schema([pa.field(column.name, pa.string()) for column in columns])
         write = _write_csv if self._options.quotechar == '"' else _python_csv
-        for texts in _text_tables(source, names, self._options):
+        for texts in text_tables(source, names, self._options):
             write(conform(texts, schema), file, self._options)
 
 
@@ -180,9 +180,9 @@ def _python_csv(table: pa.Table, file: BinaryIO, options: CsvOptions) -> None:
         file.write((delimiter.join(fields) + "\n").encode())
 
 
-def _text_tables(source: Path, names: Sequence[str], options: CsvOptions) -> Iterator[pa.Table]:
+def text_tables(source: Path, names: Sequence[str], options: CsvOptions) -> Iterator[pa.Table]:
     """
-    The rows of a CSV part as text, with null apart from the empty string.
+    The rows of a CSV file as text, with null apart from the empty string; a header is a row like any other.
     """
     if source.stat().st_size == 0:
         return
