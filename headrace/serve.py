@@ -109,6 +109,7 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
             every(1.0, ticker.tick, name="schedules"),
             every(1.0, matatika.deployments.tick, name="Meltano projects"),
             every(1.0, matatika.follow_ups.tick, name="what follows from pipelines"),
+            every(2.0, matatika.desk.workspaces.tick, name="deleted workspaces"),
             every(3600.0, matatika.desk.jobs.forget_strays, name="stray duties"),
             every(3600.0, hotglue.schedules.forget_old, name="schedule history"),
             dispatcher.run(),

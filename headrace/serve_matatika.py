@@ -23,9 +23,12 @@ from headrace.services.pipeline_jobs import PipelineJobs
 from headrace.services.pipelines import Pipelines
 from headrace.services.schedules import Schedules
 from headrace.services.shelf import Shelf
+from headrace.services.stored_projects import StoredProjects
+from headrace.services.workspaces import Workspaces
 from headrace.store.notifications import Notifications
 from headrace.store.resources import Resources
 from headrace.store.schedules import Schedules as ScheduleStore
+from headrace.store.workspace_lives import WorkspaceLives
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,8 @@ def matatika_of(p: Parts) -> Matatika:
     settings = p.settings
     resources = Resources(p.database, p.sealer)
     projects = MeltanoProjects(
-        p.files,
+        StoredProjects(p.files),
+        WorkspaceLives(p.database),
         folder=settings.project.absolute() if settings.project else None,
         first=lambda: next((each.name for each in p.flows.project.workspaces), ""),
     )
@@ -78,7 +82,17 @@ def matatika_of(p: Parts) -> Matatika:
         notices=notices,
         shelf=Shelf(resources),
         keys=p.access,
+        workspaces=Workspaces(
+            p.database,
+            p.files,
+            p.jobs,
+            p.access,
+            declared=lambda: {each.name for each in p.flows.project.workspaces},
+        ),
         now=now,
         v1_statuses=settings.matatika_statuses == "v1",
+        git_schemes=settings.git_schemes,
     )
-    return Matatika(desk, submit, FollowUps(doors, pipelines, jobs, runs, notices), Deployments(desk, projects))
+    deployments = Deployments(desk, projects)
+    follow_ups = FollowUps(doors, pipelines, jobs, runs, notices, arrived=deployments.arrived)
+    return Matatika(desk, submit, follow_ups, deployments)

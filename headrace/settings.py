@@ -78,6 +78,9 @@ class Settings(BaseSettings):
     matatika_statuses: Literal["v2", "v1"] = Field(
         "v2", description="Words for the statuses of Matatika's jobs: today's five, or the four of 2021."
     )
+    git_schemes: tuple[str, ...] = Field(
+        ("https", "ssh"), description="Schemes of the repositories that workspaces may be cloned from."
+    )
     webhook_timeout_seconds: float = Field(15.0, description="Longest time for a receiver to answer.")
     webhook_private_networks: bool = Field(
         False, description="Whether webhooks may go to loopback and private addresses."

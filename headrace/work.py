@@ -25,6 +25,7 @@ from headrace.loop import every
 from headrace.parts import background, new_id, now, parts
 from headrace.runners.automation import AutomationRunner
 from headrace.runners.environments import Environments
+from headrace.runners.git import GitRules
 from headrace.runners.process import ShimPool
 from headrace.services.item_attempts import ItemAttempts
 from headrace.services.job_keys import JobKeys
@@ -46,7 +47,8 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
         name = f"{socket.gethostname()}:{os.getpid()}"
         node_id = new_id()
         environments = Environments(home / "environments")
-        commands = CommandSteps(p.files, environments, PipelineStates(p.database))
+        git = GitRules(schemes=settings.git_schemes, known_hosts=home / "git_known_hosts")
+        commands = CommandSteps(p.files, environments, PipelineStates(p.database), git=git)
         executor = Executor(
             pool,
             Toolbox(environments),

@@ -234,7 +234,24 @@ class Command(Step, frozen=True, kw_only=True, tag="command"):
     state_scope: str = ""
 
 
-AnyStep = Discover | Sync | Payload | Script | Export | Pipe | Automation | Command
+class Checkout(Step, frozen=True, kw_only=True, tag="checkout"):
+    """
+    A workspace's Meltano project into the file store.
+
+    Attributes:
+        url: of the git repository, free of secrets; empty makes a new project.
+        branch: empty is the repository's own.
+        directory: below the repository's top; empty is the top.
+        sealed: name of the sealed input with `user` and `password`, or `token`, and `ssh_key`; None for a public repository.
+    """
+
+    url: str = ""
+    branch: str = ""
+    directory: str = ""
+    sealed: str | None = None
+
+
+AnyStep = Discover | Sync | Payload | Script | Export | Pipe | Automation | Command | Checkout
 
 
 class ItemSink(Struct, frozen=True, kw_only=True):

@@ -13,25 +13,24 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
-
-import msgspec
 
 from headrace.core.errors import EnvironmentBuildError, FencedError, RetriableError
 from headrace.core.meltano import MeltanoProject, Plugin, singular
 from headrace.core.outcome import Blame, Cause, Failed, Succeeded
-from headrace.core.plan import Command, Limits
+from headrace.core.plan import Checkout, Command, Limits
+from headrace.engine.checkout_step import checkout
+from headrace.engine.command_desk import Desk as Desk
 from headrace.runners.environments import Environments
-from headrace.runners.job_root import JobRoot, copy_tree
-from headrace.runners.logs import JobLog
+from headrace.runners.git import GitRules
 from headrace.runners.meltano import ProjectFolder, StateFiles, empty, requirements_of
 from headrace.runners.process import Exit
 from headrace.runners.redaction import Redactor, secrets_of
 from headrace.runners.stage import Stage, StepEnd
 from headrace.services.attempts import Work
+from headrace.services.stored_projects import StoredProjects
 from headrace.store.files import FileStore
 
 T = TypeVar("T")
@@ -50,43 +49,30 @@ class States(Protocol):
     async def save(self, work: Work, scope: str, states: Mapping[str, Mapping[str, Any]]) -> None: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
-    """
-    What a command step is handed by its attempt.
-
-    Attributes:
-        stage: lends a stage of a name and limits; on leaving it, every child is gone.
-        secrets: values that no log may show.
-        progress: leaves word of the step, written within a second.
-    """
-
-    work: Work
-    root: JobRoot
-    book: JobLog
-    stage: Callable[[str, Limits], AbstractAsyncContextManager[Stage]]
-    secrets: frozenset[str]
-    progress: Callable[[dict[str, Any]], None]
-
-
 class CommandSteps:
     """
     Runs command steps for an executor.
     """
 
-    def __init__(self, files: FileStore, environments: Environments, states: States) -> None:
-        self._files = files
+    def __init__(
+        self, files: FileStore, environments: Environments, states: States, *, git: GitRules | None = None
+    ) -> None:
+        self._projects = StoredProjects(files)
+        self._git = git or GitRules()
         self._environments = environments
         self._states = states
 
-    async def run(self, step: Command, desk: Desk) -> StepEnd:
+    async def run(self, step: Command | Checkout, desk: Desk) -> StepEnd:
         """
         Run one command; when this returns or raises, no child is left and the state is written back.
 
         Raises:
             EnvironmentBuildError: Meltano or a plugin could not be installed.
             DefinitionError: the project is not as Meltano wants it.
+            SpawnError: git is wanted, and there is none.
         """
+        if isinstance(step, Checkout):
+            return StepEnd(outcome=await checkout(step, desk, self._projects, self._git))
         self._say_which_try(step, desk)
         project = ProjectFolder(desk.root.folder / "project")
         try:
@@ -113,10 +99,7 @@ class CommandSteps:
     async def _bring(self, step: Command, project: ProjectFolder) -> None:
         await asyncio.to_thread(empty, project.folder)
         if step.project is not None:
-            stored = await self._files.obtain(f"projects/{step.project}/files")
-            await asyncio.to_thread(copy_tree, stored, project.folder)
-            programs = await self._files.get(f"projects/{step.project}/.complete")
-            await asyncio.to_thread(project.make_executable, msgspec.json.decode(programs or b"[]"))
+            await self._projects.lay_out(step.project, project.folder)
         if step.plugins:
             await asyncio.to_thread(project.add_plugins, step.plugins)
 

@@ -21,6 +21,7 @@ from headrace.core.outcome import Blame, Cancelled, Cause, Failed, Outcome, Succ
 from headrace.core.plan import (
     AnyStep,
     Automation,
+    Checkout,
     Command,
     Discover,
     Export,
@@ -203,14 +204,14 @@ class Executor:
                     return await stream(desk, step)
                 case Automation():
                     return _no_item(step)
-                case Command():
+                case Command() | Checkout():
                     return await self._command(desk, step)
         except (EnvironmentBuildError, DefinitionError) as error:
             return _not_started(step, error, Blame.DEVELOPER)
         except HeadraceError as error:
             return _not_started(step, error, Blame.OPERATOR)
 
-    async def _command(self, desk: AttemptDesk, step: Command) -> Succeeded | Failed | Cancelled:
+    async def _command(self, desk: AttemptDesk, step: Command | Checkout) -> Succeeded | Failed | Cancelled:
         given = Desk(
             work=desk.work,
             root=desk.root,

@@ -60,13 +60,6 @@ class ProjectFolder:
         """
         shutil.rmtree(self.folder / ".meltano", ignore_errors=True)
 
-    def make_executable(self, names: Iterable[str]) -> None:
-        """
-        Let files of the project be programs again: a store keeps no modes.
-        """
-        for name in names:
-            (self.folder / name).chmod(0o755)
-
     def add_plugins(self, plugins: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
         """
         Add definitions to meltano.yml; one of a name that is there already wins over the file's.

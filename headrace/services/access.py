@@ -97,6 +97,13 @@ class Access:
         """
         return [found for found in await self._workspaces.all() if actor.workspace_id in (None, found.id)]
 
+    def forget(self, workspace_id: UUID) -> None:
+        """
+        Know nothing more of a workspace and of who holds which key: it is gone, here at once and elsewhere within seconds.
+        """
+        self._actors.clear()
+        self._named = {name: known for name, known in self._named.items() if known[1].id != workspace_id}
+
     async def ensure_key(self, key: str, *, name: str, role: str, workspace_id: UUID | None = None) -> bool:
         """
         Let *key* in if it is not known yet; tells whether it was new.

@@ -1,24 +1,23 @@
 """
-The Meltano project of each workspace: read from its folder, kept by digest for jobs.
+The Meltano project of each workspace: read from its folder, or as its last deployment has stored it; kept by digest for jobs.
 
 A workspace names its folder in its setting `meltano`, relative to the project folder; without one, the project folder's own
-meltano.yml is the first workspace's.
+meltano.yml is the first workspace's. A workspace with neither has what was deployed out of its repository.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-import msgspec
+from uuid import UUID
 
 from headrace.core.errors import DefinitionError
 from headrace.core.meltano import FILE, MeltanoProject
-from headrace.store.files import FileStore
-from headrace.store.meltano_folder import MeltanoFolder, files_of, fingerprint, programs_of, read_folder
+from headrace.services.stored_projects import StoredProjects
+from headrace.store.meltano_folder import MeltanoFolder, fingerprint, read_folder
+from headrace.store.workspace_lives import StoredProject, WorkspaceLives
 from headrace.store.workspaces import Workspace
 
 
@@ -59,11 +58,15 @@ class MeltanoProjects:
         first: gives the name of the workspace that the project folder itself belongs to.
     """
 
-    def __init__(self, files: FileStore, *, folder: Path | None, first: Callable[[], str]) -> None:
-        self._files = files
+    def __init__(
+        self, stored: StoredProjects, lives: WorkspaceLives, *, folder: Path | None, first: Callable[[], str]
+    ) -> None:
+        self._stored = stored
+        self._lives = lives
         self._folder = folder
         self._first = first
         self._known: dict[Path, tuple[str, Snapshot]] = {}
+        self._deployed: dict[UUID, tuple[StoredProject, Snapshot]] = {}
         self._lock = asyncio.Lock()
 
     def folder_of(self, workspace: Workspace) -> Path | None:
@@ -86,26 +89,23 @@ class MeltanoProjects:
         """
         folder = self.folder_of(workspace)
         if folder is None:
-            return Snapshot()
+            return await self._of_deployment(workspace)
         async with self._lock:
             now = await asyncio.to_thread(fingerprint, folder)
             known = self._known.get(folder)
             if known is None or known[0] != now:
-                known = (now, await self._read(folder))
+                digest = await self._stored.keep(folder)
+                known = (now, Snapshot(digest=digest, folder=await asyncio.to_thread(read_folder, folder)))
                 self._known[folder] = known
         return known[1]
 
-    async def _read(self, folder: Path) -> Snapshot:
-        files = await asyncio.to_thread(files_of, folder)
-        digest = hashlib.sha256()
-        for name, content in sorted(files.items()):
-            digest.update(f"{len(name.encode())}:{name}\0{len(content)}:".encode())
-            digest.update(content)
-        programs = await asyncio.to_thread(programs_of, folder, files)
-        digest.update("\0".join(programs).encode())
-        key = digest.hexdigest()
-        if await self._files.get(f"projects/{key}/.complete") is None:
-            for name, content in files.items():
-                await self._files.put(f"projects/{key}/files/{name}", content)
-            await self._files.put(f"projects/{key}/.complete", msgspec.json.encode(programs))
-        return Snapshot(digest=key, folder=await asyncio.to_thread(read_folder, folder))
+    async def _of_deployment(self, workspace: Workspace) -> Snapshot:
+        project = await self._lives.project(workspace.id)
+        if project is None:
+            return Snapshot()
+        known = self._deployed.get(workspace.id)
+        if known is None or known[0] != project:
+            read = replace(await self._stored.read(project.digest), commit=project.commit, variables={})
+            known = (project, Snapshot(digest=project.digest, folder=read))
+            self._deployed[workspace.id] = known
+        return known[1]

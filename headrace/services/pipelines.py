@@ -65,8 +65,14 @@ class Pipelines:
         }
         components |= {row.name: component_of(row) for row in await self._resources.all("component", workspace.id)}
         pipelines = {each.name: each for each in await self.all(workspace.id)}
+        fields = await self._resources.get("workspace", str(workspace.id))
         return Surroundings(
-            workspace=workspace, snapshot=snapshot, components=components, plugins=plugins, pipelines=pipelines
+            workspace=workspace,
+            snapshot=snapshot,
+            components=components,
+            plugins=plugins,
+            pipelines=pipelines,
+            set_over_api=fields.body if fields else {},
         )
 
     async def put(self, around: Surroundings, pipeline: Pipeline) -> tuple[Pipeline, bool]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from headrace.core.meltano import MeltanoProject, Plugin, Setting
 from headrace.core.pipelines import Component, Pipeline
@@ -22,6 +23,7 @@ class Surroundings:
         components: by name; those of the project's own files included.
         plugins: by name; those of the project's files, then those that were added over the API.
         pipelines: by name.
+        set_over_api: fields of the workspace by the names of its wire, without secrets.
     """
 
     workspace: Workspace
@@ -29,6 +31,7 @@ class Surroundings:
     components: Mapping[str, Component]
     plugins: Mapping[str, Plugin]
     pipelines: Mapping[str, Pipeline] = field(default_factory=dict)
+    set_over_api: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def project(self) -> MeltanoProject:

@@ -124,4 +124,11 @@ def snapshots_of(workspace_id: UUID, tenant: str) -> str:
     """
     Name the folder of a tenant's kept files; never after what a caller chose.
     """
-    return f"snapshots/{workspace_id}/{hashlib.sha256(tenant.encode()).hexdigest()[:32]}"
+    return f"{snapshots_in(workspace_id)}/{hashlib.sha256(tenant.encode()).hexdigest()[:32]}"
+
+
+def snapshots_in(workspace_id: UUID) -> str:
+    """
+    Name the folder of the kept files of all tenants of a workspace.
+    """
+    return f"snapshots/{workspace_id}"

@@ -95,7 +95,7 @@ def read_folder(folder: Path) -> MeltanoFolder:
         workspace |= found.value if found is not None and isinstance(found.value, dict) else {}
     return MeltanoFolder(
         project=project,
-        commit=_commit(folder),
+        commit=commit_of(folder),
         variables=_variables(folder / ".env"),
         pipelines=documents("pipelines"),
         stores=documents("datastores"),
@@ -182,7 +182,7 @@ def _variables(file: Path) -> dict[str, str]:
     return found
 
 
-def _commit(folder: Path) -> str:
+def commit_of(folder: Path) -> str:
     """
     Give the commit that a folder's git checkout stands at, as far as its files tell without git.
     """
@@ -193,8 +193,15 @@ def _commit(folder: Path) -> str:
         try:
             head = (git / "HEAD").read_text().strip()
             if head.startswith("ref: "):
-                head = (git / head.removeprefix("ref: ")).read_text().strip()
+                head = _commit_of_ref(git, head.removeprefix("ref: "))
         except OSError:
             return ""
         return head if _COMMIT.fullmatch(head) else ""
     return ""
+
+
+def _commit_of_ref(git: Path, ref: str) -> str:
+    if (git / ref).is_file():
+        return (git / ref).read_text().strip()
+    packed = (git / "packed-refs").read_text().splitlines()
+    return next((line.split()[0] for line in packed if line.endswith(f" {ref}")), "")

@@ -73,12 +73,17 @@ class Workspaces:
         return Workspace(**row)
 
     async def all(self) -> list[Workspace]:
-        rows = await self._database.all("select id, name, definition from workspace order by name")
+        rows = await self._database.all(
+            "select id, name, definition from workspace where deleted_at is null order by name"
+        )
         return [Workspace(**row) for row in rows]
 
     async def find(self, id_or_name: str) -> Workspace | None:
         row = await self._database.one(
-            "select id, name, definition from workspace where name = %(name)s or id::text = %(name)s",
+            """
+            select id, name, definition from workspace
+            where (name = %(name)s or id::text = %(name)s) and deleted_at is null
+            """,
             {"name": id_or_name},
         )
         return Workspace(**row) if row else None

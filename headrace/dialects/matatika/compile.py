@@ -21,13 +21,15 @@ from uuid import UUID
 from headrace.core.job import NewJob
 from headrace.core.meltano import Plugin, variable
 from headrace.core.pipelines import Component, Pipeline
-from headrace.core.plan import Command, Limits, OnTaken, Plan
+from headrace.core.plan import Checkout, Command, Limits, OnTaken, Plan
+from headrace.dialects.matatika.workspace_wire import Source
 from headrace.services.surroundings import Surroundings
 
 DIALECT: Final = "matatika"
 TENANT: Final = "default"
 MELTANO: Final = ("meltano>=4.4,<5",)
 INSTALL_LIMITS_SECONDS: Final = 1800.0
+_OPENING: Final = "repository"
 
 JobType = Literal["PIPELINE_RUN", "PIPELINE_CONFIG", "PIPELINE_VERIFY", "WORKSPACE_INIT", "WORKSPACE_DEPLOY"]
 
@@ -90,16 +92,11 @@ def compile_pipeline(around: Surroundings, pipeline: Pipeline, asked: Asked) -> 
     return new, plan
 
 
-def compile_workspace(around: Surroundings, asked: Asked) -> tuple[NewJob, Plan]:
+def compile_workspace(around: Surroundings, asked: Asked, source: Source | None = None) -> tuple[NewJob, Plan]:
     """
-    Make a job of a workspace: it makes the project's Meltano ready.
+    Make a job of a workspace: it brings the project from its *source*, or without one makes the Meltano ready of the project in force.
     """
-    step = Command(
-        name="deploy" if asked.type == "WORKSPACE_DEPLOY" else "init",
-        project=around.snapshot.digest,
-        meltano=meltano_of(around) if around.project.plugins else (),
-        limits=_limits(asked, INSTALL_LIMITS_SECONDS),
-    )
+    step = _workspace_step(around, asked, source)
     new = NewJob(
         id=asked.id,
         workspace_id=around.workspace.id,
@@ -113,10 +110,27 @@ def compile_workspace(around: Surroundings, asked: Asked) -> tuple[NewJob, Plan]
         trigger=asked.trigger,
         started_by=asked.started_by,
         details=_details(around, asked, step, None),
+        sealed={_OPENING: dict(source.opening)} if source and source.opening else {},
         idempotency_key=asked.idempotency_key,
     )
     key = f"{DIALECT}:workspace:{around.workspace.id}"
     return new, Plan(steps=(step,), key=key, on_taken=OnTaken.REJECT, snapshots=False)
+
+
+def _workspace_step(around: Surroundings, asked: Asked, source: Source | None) -> Command | Checkout:
+    limits = _limits(asked, INSTALL_LIMITS_SECONDS)
+    if source is None:
+        name = "deploy" if asked.type == "WORKSPACE_DEPLOY" else "init"
+        meltano = meltano_of(around) if around.project.plugins else ()
+        return Command(name=name, project=around.snapshot.digest, meltano=meltano, limits=limits)
+    return Checkout(
+        name="clone" if source.url else "init",
+        url=source.url,
+        branch=source.branch,
+        directory=source.directory,
+        sealed=_OPENING if source.opening else None,
+        limits=limits,
+    )
 
 
 def meltano_of(around: Surroundings) -> tuple[str, ...]:
@@ -246,7 +260,8 @@ def _variables(around: Surroundings, pipeline: Pipeline, asked: Asked) -> dict[s
     pair = pair_of(around, pipeline)
     loader = around.plugins.get(pair[1].plugin_name) if pair else None
     environment = (
-        around.workspace.definition.get("settings", {}).get("default_environment")
+        around.set_over_api.get("defaultEnvironment")
+        or around.workspace.definition.get("settings", {}).get("default_environment")
         or around.project.default_environment
         or "dev"
     )
@@ -264,14 +279,19 @@ def _variables(around: Surroundings, pipeline: Pipeline, asked: Asked) -> dict[s
     }
 
 
-def _details(around: Surroundings, asked: Asked, step: Command, pipeline: Pipeline | None) -> dict[str, Any]:
-    arguments = ["bash", "script.sh"] if step.script else list(step.argv)
+def _details(around: Surroundings, asked: Asked, step: Command | Checkout, pipeline: Pipeline | None) -> dict[str, Any]:
+    commit = ""  # of a clone it is told when it is there
+    if isinstance(step, Checkout):
+        arguments = ["git", "clone", step.url] if step.url else []
+    else:
+        arguments = ["bash", "script.sh"] if step.script else list(step.argv)
+        commit = around.snapshot.commit
     return {
         "type": asked.type,
         "arguments": arguments,
         "maxRetries": pipeline.max_retries if pipeline and asked.type == "PIPELINE_RUN" else 0,
         **({"triggeredBy": asked.triggered_by} if asked.triggered_by else {}),
-        **({"commitId": around.snapshot.commit} if around.snapshot.commit else {}),
+        **({"commitId": commit} if commit else {}),
         **({"profile": dict(asked.profile)} if asked.profile else {}),
         **({"pipeline": _shown(pipeline)} if pipeline else {}),
     }

@@ -4,16 +4,18 @@ Deployments: what the files of a workspace's project define becomes what the wor
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from uuid import UUID
 
 import structlog
 
 from headrace.core.actor import Actor
-from headrace.core.errors import CallerError, DefinitionError
+from headrace.core.errors import ActiveJobError, CallerError, DefinitionError
 from headrace.core.job import Job
 from headrace.core.pipelines import Component, Pipeline
 from headrace.dialects.matatika.desk import Desk
+from headrace.dialects.matatika.workspace_wire import fields_of
 from headrace.services.meltano_projects import MeltanoProjects
 from headrace.services.project_definitions import Definitions, definitions_of
 from headrace.services.surroundings import Workspace
@@ -38,6 +40,8 @@ class Deployments:
         changed = 0
         for workspace in await self._desk.doors.all():
             try:
+                if self._projects.folder_of(workspace) is None:
+                    continue  # what a repository has is applied when a deployment has brought it
                 snapshot = await self._projects.of(workspace)
                 if self._applied.get(workspace.id) != snapshot.digest:
                     await self.apply(workspace)
@@ -50,14 +54,50 @@ class Deployments:
 
     async def deploy(self, workspace: Workspace, *, by: Actor | None = None, trigger: str = "api") -> Job:
         """
-        Apply a workspace's project as it is now, and submit the job that tells of it.
+        Apply a workspace's folder as it is now, and submit the job that tells of it; or the one that clones its repository.
 
         Raises:
             ActiveJobError: a deployment has not ended.
             DefinitionError: the project is too large.
+            InvalidError: the repository's scheme may not be cloned any more.
         """
+        fields = fields_of(await self._desk.shelf.find("workspace", workspace.id))
+        if fields.repository and self._projects.folder_of(workspace) is None:
+            source = fields.source(self._desk.git_schemes)
+            around = await self._desk.pipelines.around(workspace)
+            return await self._desk.runs.deploy(around, source=source, by=by, trigger=trigger)
         await self.apply(workspace)
         return await self._desk.runs.deploy(await self._desk.pipelines.around(workspace), by=by, trigger=trigger)
+
+    async def initialise(self, workspace: Workspace, *, by: Actor | None = None) -> None:
+        """
+        Start the job that makes a workspace's project, unless it has one or the job is at work already.
+
+        Raises:
+            InvalidError: the repository's scheme may not be cloned any more.
+        """
+        if self._projects.folder_of(workspace) is not None or (await self._projects.of(workspace)).digest is not None:
+            return
+        fields = fields_of(await self._desk.shelf.find("workspace", workspace.id))
+        around = await self._desk.pipelines.around(workspace)
+        with contextlib.suppress(ActiveJobError):
+            job = await self._desk.runs.deploy(
+                around, "WORKSPACE_INIT", source=fields.source(self._desk.git_schemes), by=by
+            )
+            await self._desk.workspaces.initialised_by(workspace.id, job)
+
+    async def arrived(self, job: Job) -> None:
+        """
+        Put in force and apply what a job has brought out of a repository.
+        """
+        brought = next((step.output for step in job.steps if "digest" in step.output), None)
+        if brought is None:
+            return
+        workspace = await self._desk.doors.open(job.workspace_id)
+        await self._desk.workspaces.put_in_force(
+            workspace.id, digest=str(brought["digest"]), commit=str(brought.get("commit", ""))
+        )
+        await self.apply(workspace)
 
     async def apply(self, workspace: Workspace) -> Definitions:
         """

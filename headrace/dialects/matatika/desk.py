@@ -4,7 +4,7 @@ What Matatika's paths ask, in one value, and the questions that many of them sha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -14,6 +14,7 @@ from starlette.requests import Request
 from headrace.core.actor import Actor, Scope
 from headrace.core.errors import NotFoundError
 from headrace.core.pipelines import OFF, Pipeline
+from headrace.core.repository import SCHEMES
 from headrace.dialects.matatika.compile import DIALECT, TENANT
 from headrace.dialects.matatika.doors import Doors, id_of
 from headrace.dialects.matatika.run import RunPipelines
@@ -25,6 +26,7 @@ from headrace.services.pipelines import Pipelines
 from headrace.services.schedules import SchedulePlace, Schedules
 from headrace.services.shelf import Shelf
 from headrace.services.surroundings import Surroundings, Workspace
+from headrace.services.workspaces import Workspaces
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +34,7 @@ class Desk:
     """
     Attributes:
         v1_statuses: whether jobs show the statuses of 2021.
+        git_schemes: schemes of the repositories that may be cloned.
     """
 
     doors: Doors
@@ -43,8 +46,10 @@ class Desk:
     notices: Notices
     shelf: Shelf
     keys: Access
+    workspaces: Workspaces
     now: Callable[[], datetime]
     v1_statuses: bool = False
+    git_schemes: Collection[str] = SCHEMES
 
     async def pipeline(self, request: Request, scope: Scope) -> Pipeline:
         """

@@ -6,6 +6,7 @@ Each duty is done before it is struck off, under ids that are the same the secon
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import structlog
@@ -28,16 +29,27 @@ log = structlog.get_logger(__name__)
 class FollowUps:
     """
     A duty: `tick` does what follows from every job that has begun or ended.
+
+    Args:
+        arrived: applies what the job of a workspace has brought.
     """
 
     def __init__(
-        self, doors: Doors, pipelines: Pipelines, jobs: PipelineJobs, runs: RunPipelines, notices: Notices
+        self,
+        doors: Doors,
+        pipelines: Pipelines,
+        jobs: PipelineJobs,
+        runs: RunPipelines,
+        notices: Notices,
+        *,
+        arrived: Callable[[Job], Awaitable[None]],
     ) -> None:
         self._doors = doors
         self._pipelines = pipelines
         self._jobs = jobs
         self._runs = runs
         self._notices = notices
+        self._arrived = arrived
 
     async def tick(self) -> int:
         """
@@ -58,9 +70,17 @@ class FollowUps:
         word = status(job)
         said = f" {job.cause.sentence}" if job.cause else ""
         await self._tell(job, "JOB_ENDED", f"{kind} of {job.name} ended: {word}.{said}", alert=word == "ERROR")
+        if job.state is JobState.COMPLETED and kind in ("WORKSPACE_INIT", "WORKSPACE_DEPLOY"):
+            await self._apply(job)
         if job.state is JobState.COMPLETED and kind in ("PIPELINE_RUN", "WORKSPACE_DEPLOY"):
             await self._trigger(job, DEPLOY if kind == "WORKSPACE_DEPLOY" else job.name)
         await self._jobs.followed(job)
+
+    async def _apply(self, job: Job) -> None:
+        try:
+            await self._arrived(job)
+        except CallerError as error:
+            log.error("deployment refused", workspace=job.workspace, reason=error.reason)
 
     async def _trigger(self, job: Job, name: str) -> None:
         for pipeline in await self._pipelines.all(job.workspace_id):

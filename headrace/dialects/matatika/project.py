@@ -81,7 +81,7 @@ def job_body(job: Job, *, v1_statuses: bool = False) -> dict[str, Any]:
             "triggeredBy": job.details.get("triggeredBy"),
             "maxAttempts": job.details.get("maxRetries", 0),
             "attempt": job.failures,
-            "commitId": job.details.get("commitId") if job.started_at else None,
+            "commitId": (job.details.get("commitId") or _output(job, "commit") or None) if job.started_at else None,
             "exitCode": exit_code(job),
             "status": _V1_OF.get(word, word) if v1_statuses else word,
             "startTime": timestamp(job.started_at, milliseconds=True),

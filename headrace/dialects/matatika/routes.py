@@ -24,6 +24,7 @@ from headrace.dialects.matatika.key_routes import KeyRoutes
 from headrace.dialects.matatika.notice_routes import NoticeRoutes
 from headrace.dialects.matatika.pipeline_routes import PipelineRoutes
 from headrace.dialects.matatika.plugin_routes import PluginRoutes
+from headrace.dialects.matatika.profile_routes import ProfileRoutes
 from headrace.dialects.matatika.workspace_routes import WorkspaceRoutes
 from headrace.http.server import Wire
 
@@ -40,7 +41,8 @@ def matatika_wire(desk: Desk, deployments: Deployments, *, new_id: Callable[[], 
         *PipelineRoutes(desk, new_id=new_id).routes(),
         *ComponentRoutes(desk, new_id=new_id).routes(),
         *PluginRoutes(desk, new_id=new_id).routes(),
-        *WorkspaceRoutes(desk, new_id=new_id).routes(),
+        *WorkspaceRoutes(desk, deployments, new_id=new_id).routes(),
+        *ProfileRoutes(desk).routes(),
         *NoticeRoutes(desk).routes(),
         *DatasetRoutes(desk, new_id=new_id).routes(),
         *KeyRoutes(desk, new_id=new_id).routes(),

@@ -4,7 +4,7 @@ Making jobs of pipelines and workspaces, for the wire and for whatever else star
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from headrace.core.pipelines import Pipeline
 from headrace.core.plan import Limits, Plan
 from headrace.core.state import JobState
 from headrace.dialects.matatika.compile import Asked, JobType, compile_pipeline, compile_workspace
+from headrace.dialects.matatika.workspace_wire import Source
 from headrace.services.pipeline_jobs import PipelineJobs
 from headrace.services.pipelines import Pipelines
 from headrace.services.surroundings import Surroundings
@@ -98,12 +99,24 @@ class RunPipelines:
         return await self._pipelines.configured_by(pipeline, job.id)
 
     async def deploy(
-        self, around: Surroundings, kind: JobType = "WORKSPACE_DEPLOY", *, by: Actor | None = None, trigger: str = "api"
+        self,
+        around: Surroundings,
+        kind: JobType = "WORKSPACE_DEPLOY",
+        *,
+        source: Source | None = None,
+        by: Actor | None = None,
+        trigger: str = "api",
     ) -> Job:
         """
-        Submit a job of a workspace; raises what `run` raises.
+        Submit a job of a workspace, whose project comes from its *source* if there is one; raises what `run` raises.
         """
-        return await self._submit(*compile_workspace(around, self._asked(kind, by, trigger, "", None)))
+        return await self._submit(*compile_workspace(around, self._asked(kind, by, trigger, "", None), source))
+
+    async def states(self, job_ids: Sequence[UUID]) -> dict[UUID, JobState]:
+        """
+        Tell how jobs stand; one that is gone is missing.
+        """
+        return await self._jobs.states_of(job_ids)
 
     async def statuses(self, pipelines: list[Pipeline]) -> dict[UUID, str]:
         """

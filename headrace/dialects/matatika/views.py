@@ -11,6 +11,7 @@ from headrace.core.meltano import Setting
 from headrace.core.pipelines import Component, Pipeline
 from headrace.dialects.matatika.hal import Link, Links, present, timestamp
 from headrace.dialects.matatika.wire import MASK
+from headrace.dialects.matatika.workspace_wire import SECRETS
 from headrace.services.components import is_secret
 from headrace.services.surroundings import Surroundings, Workspace
 
@@ -146,19 +147,25 @@ def plugin_view(plural: str, definition: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def workspace_view(
-    workspace: Workspace, links: Links, *, secrets: bool = False, default: bool = False, body: Mapping[str, Any]
+    workspace: Workspace,
+    links: Links,
+    *,
+    secrets: bool = False,
+    default: bool = False,
+    body: Mapping[str, Any],
+    status: str = "READY",
 ) -> dict[str, Any]:
     """
     Show a workspace; *body* has what was set over the API.
     """
     here = ("workspaces", workspace.id)
-    public = {name: value for name, value in body.items() if secrets or name not in SECRET_FIELDS}
+    public = {name: value for name, value in body.items() if secrets or name not in SECRETS}
     shown = {
         "id": str(workspace.id),
         "name": body.get("name") or workspace.name,
         "alias": body.get("alias") or workspace.name.replace("-", "_"),
         **{name: value for name, value in public.items() if name not in ("name", "alias")},
-        "status": body.get("status", "READY"),
+        "status": status,
         "managed": False,
         "defaultWorkspace": default,
     }
@@ -169,6 +176,7 @@ def workspace_view(
             "update delete workspace": links.to(*here),
             "make-default": links.to(*here, "default", method="PUT"),
             "members": links.to(*here, "members"),
+            "administrators": links.to(*here, "administrators"),
             "datasets": links.to(*here, "datasets"),
             "publish dataset": links.to(*here, "datasets", method="POST"),
             "channels": links.to(*here, "channels"),
@@ -181,6 +189,3 @@ def workspace_view(
             "deployments": links.to(*here, "deployments", method="POST"),
         },
     }
-
-
-SECRET_FIELDS = frozenset({"deploymentSecret", "sshPrivateKey", "githubInstallationId"})

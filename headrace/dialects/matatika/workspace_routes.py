@@ -1,10 +1,13 @@
 """
-The paths of workspaces and profiles. A profile is the holder of a key; its id is opaque, as the product's own are.
+The paths of workspaces.
+
+One that a caller makes lives in the database, beside those of headrace.yml; that file owns its own, so those are not deleted here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
@@ -12,20 +15,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from headrace.core.actor import Actor, Scope
-from headrace.core.errors import ForbiddenError
+from headrace.core.actor import ROLE_SCOPES, Actor, Scope
+from headrace.core.errors import ForbiddenError, NotFoundError
+from headrace.core.state import JobState
+from headrace.dialects.matatika.deploy import Deployments
 from headrace.dialects.matatika.desk import Desk
-from headrace.dialects.matatika.hal import Links, hal_reply, links_of, page, paging_of
+from headrace.dialects.matatika.doors import id_of
+from headrace.dialects.matatika.hal import hal_reply, links_of, page, paging_of
+from headrace.dialects.matatika.profile_routes import default_workspace, keep_profile
 from headrace.dialects.matatika.run import profile_of
-from headrace.dialects.matatika.views import SECRET_FIELDS, workspace_view
+from headrace.dialects.matatika.views import workspace_view
 from headrace.dialects.matatika.wire import object_of
+from headrace.dialects.matatika.workspace_wire import WorkspaceFields, fields_of, workspace_in
+from headrace.services.field_problems import FieldProblem, refuse
 from headrace.services.surroundings import Workspace
 
-_SET_OVER_API = (
-    "alias", "name", "domains", "repositoryUrl", "repositoryBranch", "repositoryDirectory", "githubInstallationId",
-    "deploymentSecret", "sshPrivateKey", "defaultEnvironment", "pipelinesImage", "imageUrl", "appProperties",
-)  # fmt: skip
-_PROFILE_FIELDS = ("name", "phone", "email")
+_ENDED_WITHOUT = frozenset({JobState.FAILED, JobState.CANCELLED})
 
 
 class WorkspaceRoutes:
@@ -36,128 +41,154 @@ class WorkspaceRoutes:
         new_id: makes a version 4 UUID.
     """
 
-    def __init__(self, desk: Desk, *, new_id: Callable[[], UUID]) -> None:
+    def __init__(self, desk: Desk, deployments: Deployments, *, new_id: Callable[[], UUID]) -> None:
         self._desk = desk
+        self._deployments = deployments
         self._new_id = new_id
 
     def routes(self) -> list[Route]:
-        one, profile = "/workspaces/{workspace_id}", "/profiles/{profile_id}"
+        one = "/workspaces/{workspace_id}"
         return [
             Route("/workspaces", self.list, methods=["GET"]),
+            Route("/workspaces", self.initialise, methods=["POST"]),
             Route(one, self.view, methods=["GET"]),
-            Route(one, self.update, methods=["PUT"]),
+            Route(one, self.put, methods=["PUT"]),
+            Route(one, self.delete, methods=["DELETE"]),
             Route(f"{one}/default", self.make_default, methods=["PUT"]),
             Route(f"{one}/members", self.members, methods=["GET"]),
-            Route("/profiles", self.profiles, methods=["GET"]),
-            Route(profile, self.profile, methods=["GET"]),
-            Route(profile, self.put_profile, methods=["PUT", "PATCH"]),
-            Route(f"{profile}/login", self.profile, methods=["POST"]),
+            Route(f"{one}/administrators", self.administrators, methods=["GET"]),
         ]
 
     async def list(self, request: Request) -> Response:
         actor = await self._desk.doors.actor(request)
         mine = await self._desk.doors.mine(actor)
         paging, links = paging_of(request), links_of(request)
-        default = await self._default(actor)
-        shown = [
-            await self._shown(each, actor, links, default) for each in mine[paging.offset : paging.offset + paging.size]
-        ]
-        return hal_reply(request, page("workspaces", shown, len(mine), paging, links.to("workspaces")))
+        part = mine[paging.offset : paging.offset + paging.size]
+        more = {"new workspace": links.to("workspaces", method="POST")}
+        shown = await self._shown(request, actor, part)
+        return hal_reply(request, page("workspaces", shown, len(mine), paging, links.to("workspaces"), more))
+
+    async def initialise(self, request: Request) -> Response:
+        await self._founder(request)
+        fresh, links = self._new_id(), links_of(request)
+        create = links.to("workspaces", fresh, method="PUT")
+        found = {"self": links.to("workspaces", fresh), "create workspace": create}
+        return hal_reply(request, {"id": str(fresh), "_links": found})
 
     async def view(self, request: Request) -> Response:
         actor, workspace = await self._desk.entered(request, Scope.READ)
-        return hal_reply(request, await self._shown(workspace, actor, links_of(request), await self._default(actor)))
+        return hal_reply(request, (await self._shown(request, actor, [workspace]))[0])
 
-    async def update(self, request: Request) -> Response:
+    async def put(self, request: Request) -> Response:
+        """
+        Change a workspace, or make the one that nobody has the id of.
+        """
+        try:
+            actor, workspace = await self._desk.entered(request, Scope.DEFINE)
+        except NotFoundError:
+            return await self._create(request)
+        before = fields_of(await self._desk.shelf.find("workspace", workspace.id))
+        await self._keep(workspace, await self._sent(request, before))
+        if not self._desk.workspaces.is_declared(workspace):
+            await self._deployments.initialise(workspace, by=actor)
+        return hal_reply(request, (await self._shown(request, actor, [workspace]))[0])
+
+    async def delete(self, request: Request) -> Response:
         actor, workspace = await self._desk.entered(request, Scope.DEFINE)
-        sent = object_of(await request.body())
-        kept = await self._desk.shelf.find("workspace", workspace.id)
-        values = {**_values(kept), **{name: sent[name] for name in _SET_OVER_API if name in sent}}
+        actor.require(Scope.KEYS)
+        await self._desk.workspaces.delete(workspace)
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
+    async def make_default(self, request: Request) -> Response:
+        actor, workspace = await self._desk.entered(request, Scope.READ)
+        await keep_profile(self._desk, actor, {"defaultWorkspace": str(workspace.id)})
+        return hal_reply(request, (await self._shown(request, actor, [workspace]))[0])
+
+    async def members(self, request: Request) -> Response:
+        return await self._holders(request, "members", ROLE_SCOPES)
+
+    async def administrators(self, request: Request) -> Response:
+        return await self._holders(
+            request, "administrators", [role for role, may in ROLE_SCOPES.items() if Scope.DEFINE in may]
+        )
+
+    async def _holders(self, request: Request, relation: str, roles: Sequence[str] | Mapping[str, object]) -> Response:
+        """
+        List who holds a key that opens the workspace, in one of these roles.
+        """
+        _, workspace = await self._desk.entered(request, Scope.READ)
+        holders = [
+            profile_of(Actor(key.id, key.name, key.role, key.workspace_id))
+            for key in await self._desk.keys.keys()
+            if key.revoked_at is None and key.workspace_id in (None, workspace.id) and key.role in roles
+        ]
+        here = links_of(request).to("workspaces", workspace.id, relation)
+        embedded = {"_embedded": {relation: holders}} if holders else {}
+        return hal_reply(request, {**embedded, "_links": {"self": here}})
+
+    async def _create(self, request: Request) -> Response:
+        actor, workspace_id = await self._founder(request), id_of(request, "workspace_id")
+        fields = await self._sent(request, WorkspaceFields())
+        title = str(fields.public.get("name", ""))
+        if not title:
+            refuse("workspace", [FieldProblem("name", None, "must not be blank", "NotBlank")])
+        new = await self._desk.workspaces.create(workspace_id, title)
+        workspace = await self._desk.doors.open(workspace_id)
+        await self._keep(workspace, fields)
+        await self._deployments.initialise(workspace, by=actor)
+        shown = (await self._shown(request, actor, [workspace]))[0]
+        return hal_reply(request, shown, HTTPStatus.CREATED if new else HTTPStatus.OK)
+
+    async def _founder(self, request: Request) -> Actor:
+        """
+        Let in who may make workspaces: whoever defines things in all of them.
+        """
+        actor = await self._desk.doors.actor(request)
+        actor.require(Scope.DEFINE)
+        if actor.workspace_id is not None:
+            raise ForbiddenError(
+                "This key opens one workspace and makes no others.", "Use a key that opens every workspace."
+            )
+        return actor
+
+    async def _sent(self, request: Request, before: WorkspaceFields) -> WorkspaceFields:
+        return workspace_in(object_of(await request.body()), before, schemes=self._desk.git_schemes)
+
+    async def _keep(self, workspace: Workspace, fields: WorkspaceFields) -> None:
         await self._desk.shelf.put(
             "workspace",
             workspace.id,
             workspace_id=workspace.id,
             name=workspace.name,
-            body={name: value for name, value in values.items() if name not in SECRET_FIELDS},
-            secret={name: value for name, value in values.items() if name in SECRET_FIELDS},
-        )
-        return hal_reply(request, await self._shown(workspace, actor, links_of(request), await self._default(actor)))
-
-    async def make_default(self, request: Request) -> Response:
-        actor, workspace = await self._desk.entered(request, Scope.READ)
-        await self._keep_profile(actor, {"defaultWorkspace": str(workspace.id)})
-        return hal_reply(request, await self._shown(workspace, actor, links_of(request), str(workspace.id)))
-
-    async def members(self, request: Request) -> Response:
-        actor, workspace = await self._desk.entered(request, Scope.READ)
-        links = links_of(request)
-        body = {"_embedded": {"members": [profile_of(actor)]}}
-        return hal_reply(request, {**body, "_links": {"self": links.to("workspaces", workspace.id, "members")}})
-
-    async def profiles(self, request: Request) -> Response:
-        actor = await self._desk.doors.actor(request)
-        links = links_of(request)
-        shown = await self._profile(actor, links)
-        return hal_reply(request, {"_embedded": {"profiles": [shown]}, "_links": {"self": links.to("profiles")}})
-
-    async def profile(self, request: Request) -> Response:
-        actor = await self._me(request)
-        return hal_reply(request, await self._profile(actor, links_of(request)))
-
-    async def put_profile(self, request: Request) -> Response:
-        actor = await self._me(request)
-        sent = object_of(await request.body())
-        values = {name: str(sent[name]) for name in _PROFILE_FIELDS if isinstance(sent.get(name), str)}
-        default = sent.get("defaultWorkspace")
-        if isinstance(default, dict) and default.get("id"):
-            workspace = await self._desk.doors.workspace(actor, str(default["id"]), Scope.READ)
-            values["defaultWorkspace"] = str(workspace.id)
-        await self._keep_profile(actor, values)
-        return hal_reply(request, await self._profile(actor, links_of(request)))
-
-    async def _me(self, request: Request) -> Actor:
-        actor = await self._desk.doors.actor(request)
-        if request.path_params["profile_id"] != profile_of(actor)["id"]:
-            raise ForbiddenError("A profile is its holder's own.", "Ask for the one that /profiles gives.")
-        return actor
-
-    async def _profile(self, actor: Actor, links: Links) -> dict[str, Any]:
-        kept = await self._desk.shelf.find("profile", profile_of(actor)["id"])
-        values = dict(kept.body) if kept else {}
-        default = values.pop("defaultWorkspace", None)
-        here = links.to("profiles", profile_of(actor)["id"])
-        return {
-            **profile_of(actor),
-            **values,
-            **({"defaultWorkspace": {"id": default}} if default else {}),
-            "_links": {
-                "self": links.to("profiles"),
-                "update edit profile": here,
-                "workspaces": links.to("workspaces"),
-                "new workspace": links.to("workspaces", method="POST"),
-            },
-        }
-
-    async def _keep_profile(self, actor: Actor, values: dict[str, str]) -> None:
-        profile_id = profile_of(actor)["id"]
-        kept = await self._desk.shelf.find("profile", profile_id)
-        body = {**(kept.body if kept else {}), **values}
-        await self._desk.shelf.put("profile", profile_id, workspace_id=None, name=profile_id, body=body)
-
-    async def _default(self, actor: Actor) -> str:
-        kept = await self._desk.shelf.find("profile", profile_of(actor)["id"])
-        return str(kept.body.get("defaultWorkspace", "")) if kept else ""
-
-    async def _shown(self, workspace: Workspace, actor: Actor, links: Links, default: str) -> dict[str, Any]:
-        kept = await self._desk.shelf.find("workspace", workspace.id)
-        return workspace_view(
-            workspace,
-            links,
-            secrets=actor.may(Scope.DEFINE),
-            default=default == str(workspace.id),
-            body=_values(kept),
+            body=fields.public,
+            secret=fields.secret,
         )
 
+    async def _shown(self, request: Request, actor: Actor, workspaces: Sequence[Workspace]) -> Sequence[dict[str, Any]]:
+        links, default = links_of(request), await default_workspace(self._desk, actor)
+        inits = await self._desk.workspaces.init_jobs()
+        states = await self._desk.runs.states(list(inits.values()))
+        shown = []
+        for each in workspaces:
+            fields = fields_of(await self._desk.shelf.find("workspace", each.id))
+            init = inits.get(each.id)
+            shown.append(
+                workspace_view(
+                    each,
+                    links,
+                    secrets=actor.may(Scope.DEFINE),
+                    default=default == str(each.id),
+                    body=fields.shown,
+                    status=_status(init is not None, states.get(init) if init else None),
+                )
+            )
+        return shown
 
-def _values(kept: Any) -> dict[str, Any]:
-    return {**kept.body, **kept.secret} if kept else {}
+
+def _status(to_make: bool, job: JobState | None) -> str:
+    """
+    Say how far a workspace is whose project is *to_make*; a job that completed is about to be applied.
+    """
+    if not to_make:
+        return "READY"
+    return "FAILED" if job is None or job in _ENDED_WITHOUT else "PROVISIONING"

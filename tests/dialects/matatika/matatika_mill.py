@@ -5,6 +5,7 @@ The Matatika wire over a house, with a worker that runs jobs when the test says 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from headrace.engine.worker import Worker
 from headrace.http.server import create_app
 from headrace.http.services_bundle import Services
 from headrace.runners.environments import Environments
+from headrace.runners.git import GitRules
 from headrace.runners.process import ShimPool
 from headrace.services.components import Components
 from headrace.services.job_keys import JobKeys
@@ -41,10 +43,13 @@ from headrace.services.pipeline_states import PipelineStates
 from headrace.services.pipelines import Pipelines
 from headrace.services.schedules import Schedules
 from headrace.services.shelf import Shelf
+from headrace.services.stored_projects import StoredProjects
 from headrace.services.tenant_locks import TenantLocks
+from headrace.services.workspaces import Workspaces
 from headrace.store.notifications import Notifications
 from headrace.store.resources import Resources
 from headrace.store.schedules import Schedules as ScheduleStore
+from headrace.store.workspace_lives import WorkspaceLives
 
 
 class Mill:
@@ -57,7 +62,9 @@ class Mill:
         self.project = project
         house.announcements._dialects["matatika"] = MatatikaDialect()  # type: ignore[index]  # the house's own dict
         resources = Resources(house.database, house.sealer)
-        self.projects = MeltanoProjects(house.files, folder=project, first=lambda: "demo")
+        self.projects = MeltanoProjects(
+            StoredProjects(house.files), WorkspaceLives(house.database), folder=project, first=lambda: "demo"
+        )
         self.pipelines = Pipelines(resources, self.projects, new_id=uuid4)
         self.jobs = PipelineJobs(house.database, house.files, house.jobs, dialect=DIALECT)
         self.runs = RunPipelines(
@@ -65,7 +72,6 @@ class Mill:
         )
         doors = Doors(house.access)
         notices = Notices(resources, Notifications(house.database), new_id=uuid4)
-        self.follow_ups = FollowUps(doors, self.pipelines, self.jobs, self.runs, notices)
         self.schedules = Schedules(
             house.database,
             ScheduleStore(house.database, house.sealer),
@@ -82,16 +88,26 @@ class Mill:
             notices=notices,
             shelf=Shelf(resources),
             keys=house.access,
+            workspaces=Workspaces(house.database, house.files, house.jobs, house.access, declared=lambda: {"demo"}),
+            git_schemes=("https", "ssh", "file"),
             now=lambda: datetime.now(UTC),
         )
         self.deployments = Deployments(self.desk, self.projects)
-        commands = CommandSteps(house.files, Environments(environments), PipelineStates(house.database))
+        self.follow_ups = FollowUps(
+            doors, self.pipelines, self.jobs, self.runs, notices, arrived=self.deployments.arrived
+        )
+        self.commands = CommandSteps(
+            house.files,
+            Environments(environments),
+            PipelineStates(house.database),
+            git=GitRules(schemes=("https", "ssh", "file")),
+        )
         executor = Executor(
             pool,
             Toolbox(Environments(environments)),
             house.files,
             house.logs,
-            commands=commands,
+            commands=self.commands,
             tenant_locks=TenantLocks(house.database),
             api_key=JobKeys(house.database, house.sealer).make,
             clock=lambda: datetime.now(UTC),
@@ -106,10 +122,20 @@ class Mill:
         )
         self.client = self.client_with(ADMIN_KEY)
 
+    def allow_schemes(self, *schemes: str) -> None:
+        """
+        Let repositories of these schemes alone be cloned.
+        """
+        self.desk = replace(self.desk, git_schemes=schemes)
+        self.deployments = Deployments(self.desk, self.projects)
+        self.commands._git = GitRules(schemes=schemes)
+        self.client = self.client_with(ADMIN_KEY)
+
     def app(self, *, root_dialect: str = "") -> ASGIApp:
         services = Services(
             access=self.house.access,
             jobs=self.house.jobs,
+            deployments=self.house.deployments,
             flows=self.house.flows,
             deliveries=self.house.deliveries,
             nodes=self.house.nodes,
