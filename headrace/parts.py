@@ -27,6 +27,7 @@ from headrace.services.access import Access
 from headrace.services.admission import Admission
 from headrace.services.announcements import Announcements
 from headrace.services.attempts import Attempts
+from headrace.services.deployments import Deployments
 from headrace.services.flows import Flows
 from headrace.services.job_keys import JobKeys
 from headrace.services.jobs import Jobs
@@ -35,6 +36,7 @@ from headrace.settings import Settings
 from headrace.store.connections import Connections
 from headrace.store.database import Database
 from headrace.store.deliveries import Deliveries
+from headrace.store.deployments import Deployments as DeploymentStore
 from headrace.store.files import FileStore
 from headrace.store.logs import Logs
 from headrace.store.nodes import Nodes
@@ -82,6 +84,7 @@ class Parts:
     jobs: Jobs
     attempts: Attempts
     flows: Flows
+    deployments: Deployments
     retention: Retention
     nodes: Nodes
 
@@ -127,6 +130,17 @@ async def parts(settings: Settings, url: str) -> AsyncIterator[Parts]:
         queue = ProcrastinateQueue(engine_pool)
         admission = Admission(database, queue)
         announcements = Announcements(database, workspaces, sealer, dialects(), monotonic=time.monotonic, new_id=new_id)
+        flows = Flows(
+            database,
+            sealer,
+            workspaces,
+            connections,
+            files,
+            folder=settings.project.absolute() if settings.project else None,
+            home=home,
+            environ=os.environ,
+            new_id=new_id,
+        )
         yield Parts(
             settings=settings,
             database=database,
@@ -142,17 +156,8 @@ async def parts(settings: Settings, url: str) -> AsyncIterator[Parts]:
             access=Access(workspaces, monotonic=time.monotonic, new_id=new_id, job_keys=JobKeys(database, sealer)),
             jobs=Jobs(database, sealer, queue, admission, announcements, logs),
             attempts=Attempts(database, sealer, connections, announcements, admission),
-            flows=Flows(
-                database,
-                sealer,
-                workspaces,
-                connections,
-                files,
-                folder=settings.project.absolute() if settings.project else None,
-                home=home,
-                environ=os.environ,
-                new_id=new_id,
-            ),
+            flows=flows,
+            deployments=Deployments(database, DeploymentStore(database, sealer), flows, files),
             retention=Retention(
                 database,
                 files,

@@ -63,6 +63,7 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
     """
     listener = lent_listener()
     async with parts(settings, url) as p:
+        await p.deployments.tick()
         await p.flows.reload()
         if settings.admin_key:
             await p.access.ensure_key(settings.admin_key.get_secret_value(), name="first admin key", role="admin")
@@ -103,6 +104,7 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
         duties = [
             p.admission.run(),
             every(1.0, p.flows.reload, name="definitions"),
+            every(1.0, p.deployments.tick, name="deployments"),
             every(1.0, code_jobs.tick, name="automations"),
             every(10.0, intuned.schedules.tick, name="schedules of automations"),
             every(600.0, p.retention.tick, name="retention"),
@@ -133,6 +135,7 @@ def web_app(p: Parts, hotglue: Tenancy, matatika: Matatika, intuned: IntunedServ
         access=p.access,
         jobs=p.jobs,
         flows=p.flows,
+        deployments=p.deployments,
         deliveries=p.deliveries,
         nodes=p.nodes,
         not_ready=p.not_ready,

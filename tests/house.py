@@ -27,11 +27,13 @@ from headrace.services.access import Access
 from headrace.services.admission import Admission
 from headrace.services.announcements import Announcements
 from headrace.services.attempts import Attempts, Work
+from headrace.services.deployments import Deployments
 from headrace.services.flows import Flows
 from headrace.services.jobs import Jobs
 from headrace.store.connections import Connections, Role
 from headrace.store.database import Connection, Database, migrate
 from headrace.store.deliveries import Deliveries
+from headrace.store.deployments import Deployments as DeploymentStore
 from headrace.store.files import FileStore
 from headrace.store.logs import Logs
 from headrace.store.nodes import Nodes
@@ -117,6 +119,7 @@ class House:
             environ={},
             new_id=uuid4,
         )
+        self.deployments = Deployments(database, DeploymentStore(database, self.sealer), self.flows, self.files)
         self.workspace: Workspace
 
     async def furnish(self, definition: dict[str, Any] | None = None) -> None:

@@ -55,6 +55,7 @@ def face_of(
         access=house.access,
         jobs=house.jobs,
         flows=house.flows,
+        deployments=house.deployments,
         deliveries=house.deliveries,
         nodes=house.nodes,
         not_ready=not_ready,

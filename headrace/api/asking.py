@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Request
 from fastapi.security import APIKeyHeader, HTTPBearer
 
 from headrace.core.actor import Actor, Scope
@@ -24,6 +24,9 @@ def services_of(request: Request) -> Services:
     found: Services = request.app.state.services
     return found
 
+
+Named = Annotated[str, Path(min_length=1, max_length=255)]
+"""A workspace, flow or connector in a path."""
 
 Asked = Annotated[Services, Depends(services_of)]
 

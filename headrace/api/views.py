@@ -127,6 +127,14 @@ class WorkspacesView(View):
     workspaces: list[WorkspaceView]
 
 
+class NewWorkspace(BaseModel):
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+
+
+Owner = Literal["folder", "deployments"]
+"""Who defines a flow or connector: the project folder, or what was deployed."""
+
+
 class FlowView(View):
     id: str
     workspace: str
@@ -136,10 +144,25 @@ class FlowView(View):
     targets: list[str]
     tenants: list[str] = Field(description="Tenants that the project's files link; others may have linked it since.")
     script: bool
+    owner: Owner
+    version: int | None = Field(description="Of the deployment that is in force; null for the folder's.")
 
 
 class FlowsView(View):
     flows: list[FlowView]
+
+
+class ConnectorView(View):
+    name: str
+    workspace: str
+    kind: str
+    settings: list[str] = Field(description="Names of the settings that every tenant has.")
+    owner: Owner
+    version: int | None = Field(description="Of the deployment that is in force; null for the folder's.")
+
+
+class ConnectorsView(View):
+    connectors: list[ConnectorView]
 
 
 class ProblemView(View):

@@ -67,6 +67,12 @@ class RootTakenError(ConflictError):
     code = "root-taken"
 
 
+class OwnedByFolderError(ConflictError):
+    """The project folder defines it; nothing is deployed over it unasked."""
+
+    code = "owned-by-folder"
+
+
 class FinalStateError(ConflictError):
     """The job has ended; a final state is final."""
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from headrace.core.actor import Actor
 from headrace.services.access import Access
+from headrace.services.deployments import Deployments
 from headrace.services.flows import Flows
 from headrace.services.jobs import Jobs, Submission
 
@@ -79,6 +80,7 @@ class Services:
     access: Access
     jobs: Jobs
     flows: Flows
+    deployments: Deployments
     deliveries: Deliveries
     nodes: Nodes
     not_ready: Callable[[], Awaitable[Sequence[str]]]

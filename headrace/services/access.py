@@ -9,7 +9,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from headrace.core.actor import Actor, Scope
-from headrace.core.errors import NotFoundError, UnauthenticatedError
+from headrace.core.errors import ConflictError, NotFoundError, UnauthenticatedError
 from headrace.services.job_keys import PREFIX, JobKeys
 from headrace.store.workspaces import KeyRecord, Workspace, Workspaces
 
@@ -103,6 +103,17 @@ class Access:
         """
         self._actors.clear()
         self._named = {name: known for name, known in self._named.items() if known[1].id != workspace_id}
+
+    async def make_workspace(self, name: str) -> Workspace:
+        """
+        Make a workspace with nothing in it.
+
+        Raises:
+            ConflictError: there is one of that name.
+        """
+        if await self._workspaces.find(name) is not None:
+            raise ConflictError(f"There is a workspace {name!r} already.", "Use it, or choose another name.")
+        return await self._workspaces.declare(self._new_id(), name, {})
 
     async def ensure_key(self, key: str, *, name: str, role: str, workspace_id: UUID | None = None) -> bool:
         """

@@ -1,6 +1,7 @@
 """
-Flows: what the project folder defines, and what each tenant has linked.
+Flows: what the project folder defines or was deployed, and what each tenant has linked.
 
+What was deployed goes before the folder's definition of the same name, see `services/deployments.py`.
 The definitions in force are the last good ones: a file with a mistake changes nothing but the list of problems.
 """
 
@@ -21,10 +22,11 @@ from headrace.core.definitions import FlowDef, LinkDef, Project, ScriptDef, Work
 from headrace.core.errors import DefinitionError, NotFoundError
 from headrace.core.plan import ConnectorSpec
 from headrace.services.announcements import seal_webhooks
+from headrace.services.deployed import Deployed
 from headrace.store import project_files
 from headrace.store.connections import Connections, Role, TenantOfFlow
 from headrace.store.connections import Linked as Linked  # dialects name it too, and may not ask the store
-from headrace.store.database import Database
+from headrace.store.database import Connection, Database
 from headrace.store.files import FileStore
 from headrace.store.gathered import Gathered
 from headrace.store.project import load_project
@@ -106,6 +108,7 @@ class Flows:
         self.problems: tuple[DefinitionError, ...] = ()
         self._flows: dict[tuple[str, str], FlowDef] = {}
         self._scripts: dict[tuple[str, str], str] = {}
+        self.deployed = Deployed()
         self._held = Gathered(self._read_held)
 
     async def of_tenant(self, workspace: Workspace, flow_id: str, tenant: str) -> FlowOfTenant:
@@ -120,10 +123,10 @@ class Flows:
             workspace=workspace,
             flow=flow,
             tenant=tenant,
-            connectors={connector.name: connector for connector in self.project.connectors},
+            connectors=self.connectors(workspace.name),
             links=held.links,
             shared_links=held.shared_links,
-            script=self._scripts.get((workspace.name, flow_id)),
+            script=self._script_of(workspace.name, flow_id),
             variables=workspace.definition.get("environment", {}),
             metadata=held.metadata,
         )
@@ -147,9 +150,10 @@ class Flows:
         Raises:
             NotFoundError: the workspace has no such flow.
         """
-        flow = self._flows.get((workspace.name, flow_id))
+        deployed = self.deployed.flows.get((workspace.name, flow_id))
+        flow = deployed.flow if deployed else self._flows.get((workspace.name, flow_id))
         if flow is None:
-            known = sorted(flow for name, flow in self._flows if name == workspace.name)
+            known = sorted(flow.id for flow in self.all() if flow.workspace == workspace.name)
             raise NotFoundError(
                 f"There is no flow {flow_id!r} in {workspace.name!r}.",
                 f"Known flows: {', '.join(known) or 'none'}.",
@@ -165,7 +169,25 @@ class Flows:
         return self._folder is None or bool(self._fingerprint)
 
     def all(self) -> list[FlowDef]:
-        return list(self._flows.values())
+        deployed = {key: each.flow for key, each in self.deployed.flows.items()}
+        return list({**self._flows, **deployed}.values())
+
+    def in_folder(self, workspace: str, flow_id: str) -> bool:
+        """
+        Tell whether the project folder defines a flow, in force or not.
+        """
+        return (workspace, flow_id) in self._flows
+
+    def connectors(self, workspace: str) -> dict[str, ConnectorSpec]:
+        """
+        Give the connectors of a workspace by name: the project's, and those that were deployed to it.
+        """
+        deployed = {name: each.spec for name, each in self.deployed.connectors_of(workspace).items()}
+        return {connector.name: connector for connector in self.project.connectors} | deployed
+
+    def _script_of(self, workspace: str, flow_id: str) -> str | None:
+        deployed = self.deployed.flows.get((workspace, flow_id))
+        return deployed.script if deployed else self._scripts.get((workspace, flow_id))
 
     async def reload(self, *, force: bool = False) -> bool:
         """
@@ -202,7 +224,9 @@ class Flows:
                 if key in self._scripts:
                     scripts[key] = self._scripts[key]
             flows[key] = flow
-            await self._declare_links(workspaces[flow.workspace], flow)
+            if key not in self.deployed.flows:
+                async with self._database.transaction() as connection:
+                    await self.declare_links(connection, workspaces[flow.workspace], flow)
         self.project, self._flows, self._scripts = project, flows, scripts
 
     async def _declare(self, workspace: WorkspaceDef) -> Workspace:
@@ -213,31 +237,35 @@ class Flows:
             {"environment": workspace.environment, "webhooks": webhooks, "settings": workspace.settings},
         )
 
-    async def _declare_links(self, workspace: Workspace, flow: FlowDef) -> None:
-        async with self._database.transaction() as connection:
-            for tenant in flow.tenants:
-                declared: list[tuple[Role, LinkDef]] = [("source", link) for link in tenant.sources]
-                declared += [("target", link) for link in tenant.targets]
-                for role, link in declared:
-                    await self._connections.declare(
-                        connection,
-                        self._new_id(),
-                        workspace_id=workspace.id,
-                        flow_id=flow.id,
-                        tenant=tenant.tenant,
-                        role=role,
-                        connector=link.connector,
-                        config=link.config,
-                        digest=_digest(link),
-                        catalog=link.catalog,
-                        field_map=link.field_map,
-                    )
+    async def declare_links(self, connection: Connection, workspace: Workspace, flow: FlowDef) -> None:
+        """
+        Link what a flow's definition says that its tenants have linked; what has not changed stays as it is.
+        """
+        for tenant in flow.tenants:
+            declared: list[tuple[Role, LinkDef]] = [("source", link) for link in tenant.sources]
+            declared += [("target", link) for link in tenant.targets]
+            for role, link in declared:
+                await self._connections.declare(
+                    connection,
+                    self._new_id(),
+                    workspace_id=workspace.id,
+                    flow_id=flow.id,
+                    tenant=tenant.tenant,
+                    role=role,
+                    connector=link.connector,
+                    config=link.config,
+                    digest=_digest(link),
+                    catalog=link.catalog,
+                    field_map=link.field_map,
+                )
 
     async def _keep_script(self, script: ScriptDef) -> str:
+        return await self.keep_files(await asyncio.to_thread(project_files.files_of_script, script))
+
+    async def keep_files(self, files: Mapping[str, bytes]) -> str:
         """
-        Store a flow's script folder under its digest, once, so that a running job is not touched by an edit.
+        Store what a flow's script finds in its folder under its digest, once, so that a running job is not touched by an edit.
         """
-        files = await asyncio.to_thread(project_files.files_of_script, script)
         digest = project_files.digest_of_files(files)
         if await self._files.get(f"scripts/{digest}/.complete") is None:
             for path, data in files.items():

@@ -97,7 +97,7 @@ def load_project(folder: Path, environ: Mapping[str, str], *, home: Path | None 
             _workspace(name, body) for name, body in workspaces.items() if ("workspace", name) not in findings.lost
         ),
         connectors=tuple(
-            _connector(name, body) for name, body in connectors.items() if ("connector", name) not in findings.lost
+            connector_of(name, body) for name, body in connectors.items() if ("connector", name) not in findings.lost
         ),
     )
     around = Surroundings(
@@ -167,7 +167,10 @@ def _webhook(body: dict[str, Any]) -> WebhookDef:
     )
 
 
-def _connector(name: str, body: dict[str, Any]) -> ConnectorSpec:
+def connector_of(name: str, body: dict[str, Any]) -> ConnectorSpec:
+    """
+    Make a connector of its part of headrace.yml, which fits the schema.
+    """
     return ConnectorSpec(
         name=name,
         kind=body["kind"],

@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from headrace.core.definitions import ScriptDef
@@ -50,12 +50,15 @@ def files_of_script(script: ScriptDef) -> dict[str, bytes]:
     Raises:
         DefinitionError: the folder is too large (32 MiB, 2,000 files), a link leads out of it, or a file cannot be read or named.
     """
-    folder = Path(script.folder)
+    return _files_of(Path(script.folder), lambda name: not is_definition(name))
+
+
+def _files_of(folder: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     total_bytes = 0
     for file in _walk(folder):
         name = file.relative_to(folder).as_posix()
-        if name.split("/")[0] in _DEFINITIONS:
+        if not wanted(name):
             continue
         _refuse_way_out(folder, file)
         content = _read(folder, file)
@@ -64,6 +67,23 @@ def files_of_script(script: ScriptDef) -> dict[str, bytes]:
             raise _too_large(folder, file)
         found[name] = content
     return found
+
+
+def is_definition(path: str) -> bool:
+    """
+    Tell whether a file of a flow's folder defines the flow, and is not for its script.
+    """
+    return path.split("/")[0] in _DEFINITIONS
+
+
+def all_files(folder: Path) -> dict[str, bytes]:
+    """
+    Everything in a flow's folder that is deployed: what `files_of_script` gives, and the definitions.
+
+    Raises:
+        DefinitionError: as `files_of_script`.
+    """
+    return _files_of(folder, lambda _name: True)
 
 
 def digest_of_files(files: Mapping[str, bytes]) -> str:

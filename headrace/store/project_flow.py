@@ -23,7 +23,7 @@ from headrace.store.project_yaml import Document, Location, problem, read_docume
 API_SOURCE = "api"
 """The source whose data comes with the job."""
 
-_FLOW_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+FLOW_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def read_flow(flow_id: str, around: Surroundings, findings: Findings) -> FlowDef | None:
@@ -56,7 +56,7 @@ def read_flow(flow_id: str, around: Surroundings, findings: Findings) -> FlowDef
 
 def _read_document(flow_id: str, around: Surroundings, findings: Findings) -> Document:
     file = f"flows/{flow_id}/flow.yml"
-    if not _FLOW_ID.fullmatch(flow_id):
+    if not FLOW_ID.fullmatch(flow_id):
         move = "Name the folder with 1 to 64 letters, digits, dashes or underscores."
         raise problem(file, 1, f"`{flow_id}` is not a valid flow id.", move)
     if not (around.folder / file).is_file():

@@ -74,7 +74,7 @@ def _missing(name: str, variable: re.Match[str] | None, names: Mapping[str, str]
     if variable:
         return (
             f"The environment variable {variable[1]} is not set.",
-            f"Set it where the server starts, or write ${{env:{variable[1]}:-default}}.",
+            f"Set it where the server starts (for a deployed flow in the workspace's `environment`), or write ${{env:{variable[1]}:-default}}.",
         )
     known = ", ".join([*names, "env:NAME"])
     return (

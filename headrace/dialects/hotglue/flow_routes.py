@@ -111,7 +111,7 @@ class FlowRoutes:
         async def endpoint(request: Request) -> Response:
             guest = await self._tenancy.doors.enter(request, Scope.READ)
             flow = self._tenancy.flows.flow(guest.workspace, guest.flow)
-            return json_reply(self._shown(linkable(flow, kind.role), kind, request))
+            return json_reply(self._shown(guest, linkable(flow, kind.role), kind, request))
 
         return endpoint
 
@@ -123,12 +123,12 @@ class FlowRoutes:
         async def endpoint(request: Request) -> Response:
             guest = await self._tenancy.doors.enter(request, Scope.READ)
             names = dict.fromkeys(name for flow in self._flows(guest) for name in linkable(flow, kind.role))
-            return json_reply(self._shown(tuple(names), kind, request))
+            return json_reply(self._shown(guest, tuple(names), kind, request))
 
         return endpoint
 
-    def _shown(self, names: tuple[str, ...], kind: Kind, request: Request) -> list[dict[str, Any]]:
-        specs = self._tenancy.specs()
+    def _shown(self, guest: Guest, names: tuple[str, ...], kind: Kind, request: Request) -> list[dict[str, Any]]:
+        specs = self._tenancy.flows.connectors(guest.workspace.name)
         more = {"catalog": None} if flag_in(request.query_params, "catalog") else {}
         side: Side = "target" if kind is TARGETS else "tap"
         return [{kind.id: name, **show_connector(name, definition_of(specs, name, side)), **more} for name in names]

@@ -157,7 +157,7 @@ class LinkingRoutes:
 
     async def _shown(self, guest: Guest, links: Sequence[Linked], request: Request) -> Sequence[dict[str, Any]]:
         query = request.query_params
-        specs = self._tenancy.specs()
+        specs = self._tenancy.flows.connectors(guest.workspace.name)
         place = (guest.workspace.id, guest.tenant, guest.flow)
         statuses = await self._tenancy.discovers.statuses(*place)
         schedule = await self._tenancy.schedules.find(place_of(*place))

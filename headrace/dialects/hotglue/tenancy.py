@@ -4,11 +4,10 @@ What the paths around tenants ask: links, tenants, schedules, and the door befor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from headrace.core.plan import ConnectorSpec
 from headrace.dialects.hotglue.after_link import AfterLink
 from headrace.dialects.hotglue.discover import Discovers
 from headrace.dialects.hotglue.doors import Doors
@@ -37,9 +36,3 @@ class Tenancy:
     schedules: Schedules
     after_link: AfterLink
     now: Callable[[], datetime]
-
-    def specs(self) -> Mapping[str, ConnectorSpec]:
-        """
-        Give every connector of the project by name.
-        """
-        return {connector.name: connector for connector in self.flows.project.connectors}

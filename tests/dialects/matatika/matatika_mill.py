@@ -136,6 +136,7 @@ class Mill:
             access=self.house.access,
             jobs=self.house.jobs,
             deployments=self.house.deployments,
+            deployments=self.house.deployments,
             flows=self.house.flows,
             deliveries=self.house.deliveries,
             nodes=self.house.nodes,
