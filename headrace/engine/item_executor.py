@@ -16,11 +16,12 @@ import msgspec
 from headrace.core.errors import DefinitionError, EnvironmentBuildError, HeadraceError, RetriableError
 from headrace.core.fan_out import ItemEnd
 from headrace.core.outcome import Blame, Cause, Failed, Succeeded
-from headrace.runners.item_call import ItemCall, RunItem
+from headrace.runners.automation import AutomationRunner
+from headrace.runners.item_call import ItemCall
 from headrace.runners.job_root import JobRoot
 from headrace.runners.logs import JobLog, LogLimits, LogLine
 from headrace.runners.process import Limits as ProcessLimits
-from headrace.runners.process import ShimPool
+from headrace.runners.process import Program, ShimPool
 from headrace.runners.redaction import Redactor, secrets_of
 from headrace.runners.stage import Stage
 from headrace.services.item_attempts import ItemWork
@@ -37,7 +38,7 @@ _LATEST_SECONDS = 24 * 3600.0  # a function may extend its time; not for ever
 class ItemExecutor:
     """
     Args:
-        run_item: runs the item's function; see `headrace.runners.item_call`.
+        run_item: runs the item's function.
         project: folder of the project folder, for plans that run an automation where it is.
         clock: gives aware UTC datetimes.
     """
@@ -47,7 +48,7 @@ class ItemExecutor:
         pool: ShimPool,
         files: FileStore,
         logs: Logs,
-        run_item: RunItem,
+        run_item: AutomationRunner,
         *,
         project: Path | None,
         clock: Callable[[], datetime],
@@ -67,8 +68,11 @@ class ItemExecutor:
         root = JobRoot(await self._files.obtain(prefix))
         await asyncio.to_thread(root.prepare)
         try:
-            async with self._log(work) as book, self._stage(work, root, book) as stage:
-                end = _checked(await self._run_item(stage, await self._call(work)), work)
+            async with self._log(work) as book:
+                call = await self._call(work)
+                program = await self._run_item.program(book, call)
+                async with self._stage(work, root, book, program) as stage:
+                    end = _checked(await self._run_item(stage, call), work)
                 usage = {"memory_peak_bytes": stage.children.usage.peak_memory_bytes}
         except (EnvironmentBuildError, DefinitionError) as error:
             return _not_started(work, error, Blame.DEVELOPER)
@@ -110,7 +114,7 @@ class ItemExecutor:
         return self._project / "automations" / automation.project
 
     @asynccontextmanager
-    async def _stage(self, work: ItemWork, root: JobRoot, book: JobLog) -> AsyncIterator[Stage]:
+    async def _stage(self, work: ItemWork, root: JobRoot, book: JobLog, program: Program) -> AsyncIterator[Stage]:
         limits = work.fan_out.item.limits
         # The runner ends a try that is over its own time, and says so; these limits are for what outlives even that.
         bounds = ProcessLimits(
@@ -120,7 +124,7 @@ class ItemExecutor:
             no_progress_seconds=None,
             grace_seconds=limits.grace_seconds,
         )
-        async with self._pool.lease(bounds, stage=work.item.name) as children:
+        async with self._pool.lease(bounds, stage=work.item.name, program=program) as children:
             yield Stage(
                 name=work.item.name,
                 root=root,

@@ -1,6 +1,9 @@
 """
 Run one call of an automation: a process of its own in the project's environment, under the stage's limits.
 
+On a stage whose shim was started as `AutomationRunner.program` says, that process is a fork of the shim, which has the runtime imported: a
+call then costs a tenth of an interpreter's start. Nothing of a project is ever imported there, so no call sees what another has left.
+
     how it ended                                   what it counts as
     it reported a result                           success, whatever its process did afterwards
     it reported a failure                          that failure
@@ -28,7 +31,8 @@ from headrace.runners.automation_project import lend, requirements_of, runtime_f
 from headrace.runners.automation_talk import Done, Failure, KeyValues, Talk, prefix_of
 from headrace.runners.environments import Environments
 from headrace.runners.item_call import ItemCall
-from headrace.runners.process import Child, Exit
+from headrace.runners.logs import JobLog
+from headrace.runners.process import Child, Exit, Program
 from headrace.runners.stage import REPORT_FD, Stage
 
 CALL_FD, ANSWER_FD = 4, 5
@@ -36,6 +40,10 @@ RESULT_BYTES = 2 * 2**20
 """Largest result, as UTF-8 JSON: what Intuned documents (2026)."""
 
 _CHILD = "automation"
+_READY = (
+    "import sys; sys.path += sys.argv[1:3]; from headrace_automation.forked import ready; "
+    "from headrace.runners.shim import main; main(ready())"
+)
 _LEAVE_SECONDS = 5.0  # what a process gets to go by itself after its last word
 _HEARD_SECONDS = 2.0
 _SENTENCE_CHARACTERS = 500
@@ -63,32 +71,35 @@ class AutomationRunner:
             EnvironmentBuildError: the project's environment could not be built.
             DefinitionError: its requirements cannot be read.
         """
-        python = await self.interpreter(stage, call.folder)
+        program = stage.children.program
+        if program.code != _READY:
+            program = await self.program(stage.book, call)
         talk = Talk(self._kept, prefix_of(call.workspace_id, call.project))
         folder = await asyncio.to_thread(lend, call.folder, stage.root.folder)
         try:
-            ended = await _run(stage, call, python, folder, talk)
+            ended = await _run(stage, call, program, folder, talk)
         finally:
             await asyncio.to_thread(take_back, stage.root.folder)
         return await _end_of(stage, call, talk, ended)
 
-    async def interpreter(self, stage: Stage, project: Path) -> Path:
+    async def program(self, book: JobLog, call: ItemCall) -> Program:
         """
-        Give the interpreter of the project's environment; build that first where it has not been done.
+        Say what the shim of a call's stage had best be; builds the project's environment first where that has not been done.
 
         Raises:
             EnvironmentBuildError: it could not be built.
             DefinitionError: the requirements cannot be read.
         """
-        needs = await asyncio.to_thread(requirements_of, project)
+        needs = await asyncio.to_thread(requirements_of, call.folder)
 
         def show(line: str) -> None:
-            stage.book.write(line, stage=stage.name, stream="install")
+            book.write(line, stage=call.name, stream="install")
 
-        return (await self._environments.ensure(needs.lines, python=needs.python, on_line=show)).python
+        environment = await self._environments.ensure(needs.lines, python=needs.python, on_line=show)
+        return Program(environment.python, _READY, (str(runtime_folder()),))
 
 
-async def _run(stage: Stage, call: ItemCall, python: Path, folder: Path, talk: Talk) -> Exit | None:
+async def _run(stage: Stage, call: ItemCall, program: Program, folder: Path, talk: Talk) -> Exit | None:
     """
     Start the process and hold the conversation; gives its end, or None when its time was over or it stays after its last word.
     """
@@ -100,7 +111,7 @@ async def _run(stage: Stage, call: ItemCall, python: Path, folder: Path, talk: T
             try:
                 child = await stage.start(
                     _CHILD,
-                    [str(python), "-P", "-m", "headrace_automation.runner"],
+                    _argv(stage, program),
                     cwd=folder,
                     pass_fds={REPORT_FD: writing, CALL_FD: given, ANSWER_FD: reading},
                     variables={"PYTHONPATH": str(runtime_folder()), "TMPDIR": str(tmp)},
@@ -116,6 +127,12 @@ async def _run(stage: Stage, call: ItemCall, python: Path, folder: Path, talk: T
     finally:
         conversation.cancel()
         await asyncio.gather(conversation, return_exceptions=True)
+
+
+def _argv(stage: Stage, program: Program) -> list[str]:
+    if stage.children.program == program:
+        return []
+    return [str(program.interpreter), "-P", "-m", "headrace_automation.runner"]
 
 
 async def _wait(stage: Stage, child: Child, talk: Talk, timeout_seconds: float) -> Exit | None:

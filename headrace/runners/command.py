@@ -23,7 +23,7 @@ class Command:
 
     `stdin`, `stdout` and `stderr` are a descriptor of ours (still ours to close), DEVNULL, or "pipe": a new pipe whose other end
     `Child.take_pipe` gives. `stderr="stdout"` sends both to one place. `pass_fds` maps the number that the child sees to a descriptor of ours.
-    `rlimits` are named as in resource.RLIMIT_*, in lower case, and never rise above our own.
+    Without *argv* it is what the shim has ready (see `Program` of shim_link.py). `rlimits` are named as in resource.RLIMIT_*, in lower case, and never rise above our own.
     """
 
     name: str

@@ -19,8 +19,10 @@ from headrace.runners.process_tree import LINUX, read_to_end
 
 TYPE_CHECKING = False  # importing `typing` for it would cost a fifth of the shim's start
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any, NoReturn
+
+    Program = Callable[[Mapping[str, str]], None]
 
 PR_SET_PDEATHSIG, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 1, 15, 36  # linux/prctl.h
 LIBC = ctypes.CDLL(None) if LINUX else None
@@ -29,14 +31,16 @@ DEAF_TO = (
     *(signal.SIGALRM, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU),
 )
 DEAF_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+MOST_FDS = 1 << 20  # where close_range(2) is missing, a limit above this would take long
 OOM_SCORE = "500"  # the kernel's out-of-memory killer takes a child before it takes the server
 
 
-def start(message: Mapping[str, Any], fds: list[int]) -> int:
+def start(message: Mapping[str, Any], fds: list[int], program: Program | None = None) -> int:
     """
     Start a child in a session of its own and return its process id once its program runs.
 
-    *message* has argv, cwd, env, rlimits, nice, and targets: the numbers under which the child finds *fds*, in their order.
+    *message* has argv, cwd, env, rlimits, nice, and targets: the numbers under which the child finds *fds*, in their order. Without an
+    argv the child is a copy of this process that calls *program* with env.
 
     Raises:
         OSError: why the program could not be started.
@@ -46,7 +50,7 @@ def start(message: Mapping[str, Any], fds: list[int]) -> int:
         try:
             pid = os.fork()
             if pid == 0:
-                become(message, fds, tell)
+                become(message, fds, tell, program)
         finally:
             os.close(tell)
         said = read_to_end(told)  # the exec closes the other end
@@ -59,9 +63,21 @@ def start(message: Mapping[str, Any], fds: list[int]) -> int:
     return pid
 
 
-def become(message: Mapping[str, Any], fds: list[int], tell: int) -> NoReturn:
+def become(message: Mapping[str, Any], fds: list[int], tell: int, program: Program | None) -> NoReturn:
     """
     Turn this forked process into the wanted program; on failure write errno and reason to *tell* and go.
+    """
+    try:
+        prepare(message, fds, tell, program)
+        if program is not None:
+            program(message["env"])
+    finally:
+        os._exit(127)
+
+
+def prepare(message: Mapping[str, Any], fds: list[int], tell: int, program: Program | None) -> None:
+    """
+    Make this process the child's own; returns only where it is to call *program*.
     """
     try:
         where = "the limits of its process"
@@ -72,13 +88,14 @@ def become(message: Mapping[str, Any], fds: list[int], tell: int) -> NoReturn:
         restore_signals()
         where = message["cwd"]
         os.chdir(where)
-        where = message["argv"][0]
-        os.execvpe(where, message["argv"], message["env"])  # noqa: S606 -- no shell is what we want
+        if message["argv"] or program is None:
+            where = message["argv"][0]
+            os.execvpe(where, message["argv"], message["env"])  # noqa: S606 -- no shell is what we want
+        os.closerange(max([2, *message["targets"]]) + 1, MOST_FDS)  # what an exec would close; *tell* is among them
     except (OSError, ValueError, IndexError) as error:
         number = (error.errno if isinstance(error, OSError) else None) or errno.EINVAL
         reason = getattr(error, "strerror", None) or str(error)
         os.write(tell, f"{number} {reason}: {where}".encode(errors="backslashreplace"))
-    finally:
         os._exit(127)
 
 

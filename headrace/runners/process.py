@@ -20,7 +20,7 @@ from typing import Self
 
 from headrace.core.errors import BackpressureError
 from headrace.runners.command import DEVNULL, Command, Exit, LimitExceeded, Limits, ResourceUsage, child_environment
-from headrace.runners.shim_link import ShimLink
+from headrace.runners.shim_link import PLAIN, Program, ShimLink
 from headrace.runners.supervision import Child, Supervision
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Exit",
     "LimitExceeded",
     "Limits",
+    "Program",
     "ResourceUsage",
     "ShimPool",
     "Supervision",
@@ -39,6 +40,9 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 SPARE_AFTER_SECONDS = 0.05  # a spare shim's start must not compete with the child just started
+READY_SECONDS = (
+    60.0  # how long one with a program of its own is kept idle: it has some 20 MB, and keeps its environment in use
+)
 
 
 def utc_now() -> datetime:
@@ -50,6 +54,7 @@ class ShimPool:
     Shims that are up already, so that the first child of a step starts within milliseconds.
 
     *warm* are started with the pool, and up to *spare* that have served are kept; an idle one has 10 MB and does nothing.
+    Of those with a program of their own, too, up to *spare* are kept in all, each for a minute after it served.
     """
 
     def __init__(self, warm: int = 2, *, spare: int = 8, clock: Callable[[], datetime] = utc_now) -> None:
@@ -57,6 +62,7 @@ class ShimPool:
         self._spare = max(warm, spare)
         self._clock = clock
         self._idle: list[ShimLink] = []
+        self._ready: dict[ShimLink, asyncio.TimerHandle] = {}  # the longest unused first
         self._closing: set[asyncio.Task[None]] = set()
         self._refill: asyncio.TimerHandle | None = None
         self._open = False
@@ -72,11 +78,15 @@ class ShimPool:
             self._refill.cancel()
         while self._idle:
             self._discard(self._idle.pop())
+        while self._ready:
+            self._discard_ready(next(iter(self._ready)))
         while self._closing:
             await asyncio.wait(self._closing)
 
     @contextlib.asynccontextmanager
-    async def lease(self, limits: Limits | None = None, *, stage: str = "") -> AsyncIterator[Supervision]:
+    async def lease(
+        self, limits: Limits | None = None, *, stage: str = "", program: Program = PLAIN
+    ) -> AsyncIterator[Supervision]:
         """
         Lend a shim for one step; on leaving, every descendant is ended and gone.
 
@@ -85,7 +95,7 @@ class ShimPool:
             ChildrenRemainError: on leaving; the kernel did not let them die in time.
         """
         limits = limits or Limits()
-        link = self._take()
+        link = self._take() if program == PLAIN else self._take_ready(program)
         step = Supervision(link, limits, stage, self._clock)
         try:
             await step.begin()
@@ -113,6 +123,16 @@ class ShimPool:
             self._refill = asyncio.get_running_loop().call_later(SPARE_AFTER_SECONDS, self._fill)
         return link
 
+    def _take_ready(self, program: Program) -> ShimLink:
+        if not self._open:
+            raise RuntimeError("the pool is closed")
+        for link in [link for link in reversed(self._ready) if link.program == program]:
+            if link.alive:
+                self._ready.pop(link).cancel()
+                return link
+            self._discard_ready(link)
+        return start_link(program)
+
     def _fill(self) -> None:
         self._refill = None
         while len(self._idle) < self._warm:
@@ -123,10 +143,20 @@ class ShimPool:
                 return
 
     def _give_back(self, link: ShimLink, *, clean: bool) -> None:
-        if clean and link.alive and self._open and len(self._idle) < self._spare:
+        if not (clean and link.alive and self._open):
+            self._discard(link)
+        elif link.program != PLAIN:
+            self._ready[link] = asyncio.get_running_loop().call_later(READY_SECONDS, self._discard_ready, link)
+            if len(self._ready) > self._spare:
+                self._discard_ready(next(iter(self._ready)))
+        elif len(self._idle) < self._spare:
             self._idle.append(link)
         else:
             self._discard(link)
+
+    def _discard_ready(self, link: ShimLink) -> None:
+        self._ready.pop(link).cancel()
+        self._discard(link)
 
     def _discard(self, link: ShimLink) -> None:
         link.disconnect()
@@ -135,9 +165,9 @@ class ShimPool:
         task.add_done_callback(self._closing.discard)
 
 
-def start_link() -> ShimLink:
+def start_link(program: Program = PLAIN) -> ShimLink:
     try:
-        return ShimLink()
+        return ShimLink(program)
     except OSError as error:
         raise BackpressureError(
             f"No supervisor for child processes could be started: {error.strerror}.",

@@ -1,6 +1,8 @@
 """
 The parent of a step's children: a small program of its own that leaves none behind.
 
+A shim that was given a program of its own forks itself for children without an argv: they begin with everything imported.
+
 The worker starts it (process.py) with one end of a Unix socketpair as its standard input. It is the subreaper of all it starts, so a daemon that
 double-forks into a session of its own comes back to it. When the socket closes (the worker died, or is done with it) it kills every descendant
 until none is left, and goes. It must start fast and stay small, so it needs the standard library and its two neighbours only.
@@ -55,6 +57,8 @@ TYPE_CHECKING = False  # importing `typing` for it would cost a fifth of the sta
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
+
+    from headrace.runners.launch import Program
 
     Message = dict[str, Any]
 
@@ -128,8 +132,9 @@ class Shim:
     One step's parent: spawns, watches, reaps, ends.
     """
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, program: Program | None = None) -> None:
         self._channel = channel
+        self._program = program
         self._wakeup = wake_on_child_death()
         self._be_as_new()
 
@@ -189,7 +194,7 @@ class Shim:
             fds = self._channel.take_fds(len(message["targets"]))
             if self._refusing:
                 raise OSError(errno.ECANCELED, "the step is being ended")
-            pid = start(message, fds)
+            pid = start(message, fds, self._program)
         except OSError as error:
             self._channel.send("failed", name=name, errno=error.errno, reason=error.strerror)
             return
@@ -288,10 +293,13 @@ def close_all(fds: list[int]) -> None:
         os.close(fd)
 
 
-def main() -> None:
+def main(program: Program | None = None) -> None:
+    """
+    Be a shim until the worker is gone; *program* is what children without an argv are.
+    """
     for number in DEAF_TO:
         signal.signal(number, signal.SIG_IGN)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     prctl(PR_SET_NAME, b"headrace-shim")
     gc.freeze()  # a collection in a forked child would copy what it shares with us
-    Shim(Channel(socket.socket(fileno=0))).run()
+    Shim(Channel(socket.socket(fileno=0)), program).run()

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,29 @@ Message = dict[str, Any]
 
 log = logging.getLogger(__name__)
 
-PROGRAM = "import sys; sys.path.append(sys.argv[1]); from headrace.runners.shim import main; main()"
 PACKAGE_FOLDER = str(Path(headrace.__file__).parent.parent)
 REAP_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """
+    What a shim is.
+
+    Attributes:
+        interpreter: that runs it; needs the standard library only.
+        code: ends in the shim's `main`; finds the folder of our packages as its first argument.
+        arguments: further ones.
+    """
+
+    interpreter: Path
+    code: str
+    arguments: tuple[str, ...] = ()
+
+
+PLAIN = Program(
+    Path(sys.executable), "import sys; sys.path.append(sys.argv[1]); from headrace.runners.shim import main; main()"
+)
 
 
 class ShimGoneError(Exception):
@@ -38,12 +59,13 @@ class ShimLink:
     Starts a shim and exchanges messages with it; to close it is to end everything below the shim.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, program: Program = PLAIN) -> None:
+        self.program = program
         self._loop = asyncio.get_running_loop()
         self._socket, theirs = socket.socketpair()
         with theirs:
             try:
-                self._process = start_shim(theirs)
+                self._process = start_shim(theirs, program)
             except BaseException:
                 self._socket.close()
                 raise
@@ -137,14 +159,14 @@ class ShimLink:
             log.critical("shim %d still has children that cannot be killed; it goes on trying", self.pid)
 
 
-def start_shim(theirs: socket.socket) -> subprocess.Popen[bytes]:
+def start_shim(theirs: socket.socket, program: Program) -> subprocess.Popen[bytes]:
     """
     Start a shim on its end of a socketpair; takes about a millisecond, for it is a vfork.
 
     It says what went wrong inside it, if ever, on our own standard error.
     """
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", PROGRAM, PACKAGE_FOLDER],
+        [program.interpreter, "-I", "-S", "-c", program.code, PACKAGE_FOLDER, *program.arguments],
         stdin=theirs.fileno(),
         stdout=subprocess.DEVNULL,
         cwd="/",

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from headrace.core.errors import ChildrenRemainError, ShimLostError, SpawnError
 from headrace.runners.command import Command, Exit, LimitExceeded, Limits, ResourceUsage
-from headrace.runners.shim_link import ShimGoneError, ShimLink
+from headrace.runners.shim_link import Program, ShimGoneError, ShimLink
 from headrace.runners.streams import Stream, close_pipes, open_streams
 
 KILL_SECONDS = 10.0  # how long the dead may take to be gone
@@ -87,6 +87,13 @@ class Supervision:
         self._stopping: asyncio.Task[None] | None = None
         self._began_at = self._progress_at = self._loop.time()
         link.listen(self._hear, self.lose)
+
+    @property
+    def program(self) -> Program:
+        """
+        What the shim is; a command without an argv runs what it has ready.
+        """
+        return self._link.program
 
     async def begin(self) -> None:
         """

@@ -5,6 +5,7 @@ Automation projects for tests, and real calls of their functions on a stage of t
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from headrace.runners.environments import Environments
 from headrace.runners.item_call import ItemCall
 from headrace.runners.job_root import JobRoot
 from headrace.runners.process import Limits, ShimPool
+from headrace.runners.shim_link import PLAIN
 from headrace.runners.stage import Stage
 
 NOBODY = UUID(int=0)
@@ -69,10 +71,13 @@ class Automations:
         timeout_seconds: float = 60.0,
         limits: Limits | None = None,
         secrets: tuple[str, ...] = (),
+        forked: bool = True,
         **more: Any,
     ) -> ItemEnd:
         """
         Call one function; when this returns, its processes are gone.
+
+        It is *forked* off a shim that has the runtime imported, as the server does it, or has an interpreter started for it.
         """
         call = ItemCall(
             folder=self.project,
@@ -87,21 +92,28 @@ class Automations:
             grows=True,
             **more,
         )
-        async with self.stage(name, limits, secrets) as stage:
+        async with self.stage(call, limits, secrets, forked=forked) as stage:
             end = await self._run(stage, call)
             self.pids = [child.pid for child in stage.children.children.values()]
         return end
 
     @asynccontextmanager
-    async def stage(self, name: str, limits: Limits | None, secrets: tuple[str, ...]) -> Any:
+    async def stage(
+        self, call: ItemCall, limits: Limits | None, secrets: tuple[str, ...], *, forked: bool = True
+    ) -> AsyncIterator[Stage]:
         self.root.prepare()
-        async with (
-            job_log(self.log, *secrets) as book,
-            self._pool.lease(limits or Limits(grace_seconds=0.2), stage=name) as children,
-        ):
-            yield Stage(
-                name=name, root=self.root, children=children, book=book, variables={}, progress=lambda _output: None
-            )
+        async with job_log(self.log, *secrets) as book:
+            program = await self._run.program(book, call) if forked else PLAIN
+            lease = self._pool.lease(limits or Limits(grace_seconds=0.2), stage=call.name, program=program)
+            async with lease as children:
+                yield Stage(
+                    name=call.name,
+                    root=self.root,
+                    children=children,
+                    book=book,
+                    variables={},
+                    progress=lambda _output: None,
+                )
 
 
 def result_of(end: ItemEnd) -> Any:
