@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 import pytest
+from _pytest.mark import ParameterSet  # what `pytest.param` gives has no public name
 
 ROWS: Final[dict[str, dict[str, str]]] = {
     "2.2": {
@@ -230,3 +231,10 @@ def row(*names: str) -> pytest.MarkDecorator:
     Mark a test, or one parameter of it, as a proof of rows: `@row("2.2 J4")`.
     """
     return pytest.mark.row(*names)
+
+
+def case(name: str, *values: object) -> ParameterSet:
+    """
+    Make a parameter of a test that proves the row *name*, and is called like it.
+    """
+    return pytest.param(*values, id=name, marks=row(name))

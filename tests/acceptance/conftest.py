@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from acceptance import witnesses
 from acceptance.projects import ProjectFolder, contract_flow
 from acceptance.running_server import RunningServer, running
 
@@ -35,8 +36,21 @@ def shared_server() -> Iterator[RunningServer]:
 
 
 def shared_project(folder: Path) -> ProjectFolder:
-    project = ProjectFolder(folder, workspaces={"demo": {}, "discovering": {"settings": {"force_discover": True}}})
+    project = ProjectFolder(
+        folder,
+        workspaces={
+            "demo": {},
+            "discovering": {"settings": {"force_discover": True}},
+            **witnesses.workspaces(folder),
+        },
+        connectors={
+            **witnesses.CONNECTORS,
+            "tap-missing": {"kind": "tap", "command": ["no-such-tap"], "discover": False},
+        },
+    )
     contract_flow(project)
+    witnesses.witness_flows(project)
+    project.flow("no-such-program", {"acme": {}}, source="tap-missing")
     taps = {mode: {"mode": mode, "secret": "s3cr3t-t0ken/with+signs", "refresh_token": "r1"} for mode in TAP_MODES}
     taps |= {"endless": {"mode": "slow", "records": 10**6}, "queued": {}}
     project.flow("plain", taps, limits={"sync": {"no_progress_seconds": 2, "grace_seconds": 1}})

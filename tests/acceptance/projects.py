@@ -68,6 +68,8 @@ class ProjectFolder:
         if entry != "etl.py" or empty_output:
             keys["script"] = {"entry": entry} | ({"empty_output": empty_output} if empty_output else {})
         body = {"workspace": "demo", "source": "tap-fake", "target": "target-fake", "tenants": links, **keys}
+        if "targets" in keys:
+            del body["target"]
         (folder / "flow.yml").write_text(json.dumps(body, indent=1))
         if script:
             shutil.copy(FAKES / script, folder / entry)

@@ -102,6 +102,20 @@ def test_a_rotated_token_is_kept_even_when_the_job_fails(shared_server: RunningS
     assert third["status"] == "JOB_COMPLETED"
 
 
+@row("3.1 setup")
+@pytest.mark.parametrize(
+    ("flow", "status", "says"),
+    [("no-such-program", "SYNC_FAILED", "no-such-tap"), ("no-such-package", "ETL_FAILED", "headrace-no-such-package")],
+)
+def test_what_cannot_be_set_up_fails_the_stage_that_needs_it(
+    shared_server: RunningServer, flow: str, status: str, says: str
+) -> None:
+    record = shared_server.run(flow, "acme", seconds=90)
+
+    assert record["status"] == status
+    assert says in record["message"]
+
+
 @pytest.mark.parametrize(
     ("flow", "says"),
     [
@@ -111,7 +125,6 @@ def test_a_rotated_token_is_kept_even_when_the_job_fails(shared_server: RunningS
         ("script-syntax", "SyntaxError"),
         ("script-loop", "took too long: limit 1"),
         ("script-memory", "out of memory: limit 100 MB, peak"),
-        ("no-such-package", "headrace-no-such-package"),
     ],
 )
 @row("drill 38", "6.3 exit code")
