@@ -157,7 +157,8 @@ async def admit_next(connection: Connection, *, free_slots: int) -> list[Admissi
 
     Order: fair between tenants, then priority, then submission. Returns fewer, or none, when fewer can go.
     """
-    rows = await (await connection.execute(statement("admit_next"), {"free_slots": free_slots})).fetchall()
+    found = await connection.execute(statement("admit_next"), {"free_slots": free_slots}, prepare=True)
+    rows = await found.fetchall()
     return [Admission(row["id"], row["attempt"], row["key"], row["priority"], row["ordinal"]) for row in rows]
 
 

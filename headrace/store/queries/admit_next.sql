@@ -8,7 +8,11 @@
 -- A fan-out is taken by its row's lock: whoever changes the set of its items or asks for a pause holds that lock, and admits,
 -- or wakes the admission, afterwards. So a locked one is passed over here, nothing is missed, and no lock is waited for.
 -- Within a tenant the job with the fewest items in flight goes first, so that a long list does not hold up a short one.
-with recursive waiting_tenant as (
+--
+-- The number of slots is a row, not a parameter in each limit: the planner would hope for a better plan of each new number, and
+-- plan this statement, which takes ten times as long as running it, every time.
+with recursive wanted as materialized (select %(free_slots)s::integer as slots),
+waiting_tenant as (
   (select workspace_id, tenant_id from job where state = 'waiting' and ready and not fan_out
    order by workspace_id, tenant_id limit 1)
   union all
@@ -27,7 +31,7 @@ hungry as materialized (
 ),
 roomy as (
   select h.job_id, h.pool, j.workspace_id, j.tenant_id, j.priority, j.seq, busy.live,
-         greatest(0, least(%(free_slots)s, h.max_concurrent - busy.live, h.max_items - h.done - busy.live)) as room
+         greatest(0, least((select slots from wanted), h.max_concurrent - busy.live, h.max_items - h.done - busy.live)) as room
   from hungry h join job j on j.id = h.job_id cross join lateral (
     select count(*) as live from step s
     where s.job_id = h.job_id and s.state in ('admitted', 'running') and s.item_id is not null) busy
@@ -60,7 +64,7 @@ line as (
   from (select workspace_id, tenant_id from waiting_tenant union select workspace_id, tenant_id from ready_item) w
   cross join fair_clock c
   left join tenant_turn t on t.workspace_id = w.workspace_id and t.tenant_id = w.tenant_id
-  order by 3 limit %(free_slots)s
+  order by 3 limit (select slots from wanted)
 ),
 pick as (
   select j.id, j.ordinal, j.seq, l.workspace_id, l.tenant_id, l.turn + j.nth - 1 as start
@@ -69,12 +73,12 @@ pick as (
     from (
       (select w.id, null::integer as ordinal, w.priority, 0::bigint as share, w.seq from job w
        where w.state = 'waiting' and w.ready and not w.fan_out and w.workspace_id = l.workspace_id and w.tenant_id = l.tenant_id
-       order by w.priority desc, w.seq limit %(free_slots)s)
+       order by w.priority desc, w.seq limit (select slots from wanted))
       union all
       select i.job_id, i.ordinal, i.priority, i.share, i.seq from ready_item i
       where i.workspace_id = l.workspace_id and i.tenant_id = l.tenant_id) h
-    order by h.priority desc, h.share, h.seq, h.ordinal limit %(free_slots)s) j
-  order by start, j.seq, j.ordinal limit %(free_slots)s
+    order by h.priority desc, h.share, h.seq, h.ordinal limit (select slots from wanted)) j
+  order by start, j.seq, j.ordinal limit (select slots from wanted)
 ),
 admitted as (
   update job set state = 'admitted', admitted_at = now(), updated_at = now()
