@@ -28,12 +28,17 @@ def flows(
         say_ids(str(one["id"]) for one in found)
     else:
         say_table(
-            ("flow", "workspace", "reads", "writes", "tenants"),
+            ("flow", "workspace", "owned by", "reads", "writes", "tenants"),
             (
-                (one["id"], one["workspace"], *(_listed(one.get(name)) for name in ("sources", "targets", "tenants")))
+                (
+                    one["id"],
+                    one["workspace"],
+                    "folder" if one.get("version") is None else f"version {one['version']}",
+                    *(_listed(one.get(name)) for name in ("sources", "targets", "tenants")),
+                )
                 for one in found
             ),
-            nothing="No flows. Add one as flows/<id>/flow.yml in the project folder; `headrace problems` lists files with mistakes.",
+            nothing="No flows. Add one as flows/<id>/flow.yml in the project folder, or deploy one with `headrace flow deploy`; `headrace problems` lists files with mistakes.",
         )
 
 

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.cli import automation, demo, doctor, flows, jobs, keys, meltano, run, serving
+from headrace.cli import automation, connector, demo, doctor, flow, flows, jobs, keys, meltano, run, serving, workspace
 from headrace.cli.failures import INTERRUPTED, exit_code_of
 from headrace.cli.output import say_error
 from headrace.core.errors import HeadraceError
@@ -63,8 +63,11 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(automation.app, name="automation")
+app.add_typer(connector.app, name="connector")
+app.add_typer(flow.app, name="flow")
 app.add_typer(keys.app, name="keys")
 app.add_typer(meltano.app, name="meltano")
+app.add_typer(workspace.app, name="workspace")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

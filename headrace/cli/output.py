@@ -87,6 +87,11 @@ def say_error(error: HeadraceError, *, as_json: bool) -> None:
         }
         print(json.dumps(told, ensure_ascii=False, default=str), file=sys.stderr)
         return
+    problems = error.facts.get("problems")
+    if isinstance(problems, list) and problems:
+        for one in problems:
+            print(f"Error: {one['reason']}\n  {one['instruction']}".rstrip(), file=sys.stderr)
+        return
     print(f"Error: {error.reason}", file=sys.stderr)
     if error.instruction:
         print(f"  {error.instruction}", file=sys.stderr)

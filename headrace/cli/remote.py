@@ -149,6 +149,12 @@ class Remote:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return await self._ask("POST", path, body=dict(body or {}), headers=named)
 
+    async def put(self, path: str, body: Mapping[str, Any]) -> Any:
+        """
+        Send *body* as JSON; raises like `get`.
+        """
+        return await self._ask("PUT", path, body=dict(body))
+
     async def delete(self, path: str) -> Any:
         return await self._ask("DELETE", path)
 

@@ -1,0 +1,141 @@
+"""
+A flow deployed by the command line to a running server whose project folder knows nothing of it; replayed, and run again.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from acceptance.projects import FAKES, ProjectFolder
+from acceptance.running_server import KEY, RunningServer
+
+WORKSPACE = "deployed"
+GREET = (FAKES / "etl_singer.py").read_text()
+
+
+@dataclass(frozen=True)
+class Shell:
+    """
+    The command line in a folder of its own, asking one server.
+    """
+
+    folder: Path
+    url: str
+
+    def __call__(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """
+        Run a command, which has to end with *code*.
+        """
+        said = subprocess.run(
+            [sys.executable, "-m", "headrace.cli.main", *arguments],
+            cwd=self.folder,
+            env={
+                "PATH": "/usr/bin:/bin",
+                "HEADRACE_URL": self.url,
+                "HEADRACE_API_KEY": KEY,
+                "PYTHONPATH": str(FAKES.parents[1]),
+                "TOKEN": "t0ken-of-all/+",
+            },
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+        assert said.returncode == code, said.stdout + said.stderr
+        return said
+
+    def job(self, job_id: str) -> dict[str, object]:
+        found: dict[str, object] = json.loads(self("job", job_id, "--json").stdout)
+        return found
+
+    def script(self, text: str) -> None:
+        (self.folder / "flows/greet/etl.py").write_text(text)
+
+
+@pytest.fixture(scope="module")
+def shell(shared_server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """
+    A project folder of a developer, deployed to a workspace of its own, and run once.
+    """
+    project = ProjectFolder(tmp_path_factory.mktemp("developer") / "project")
+    project.flow("greet", {"acme": {"mode": "good"}}, script="etl_singer.py", files={"format": "csv"})
+    flow = json.loads((project.folder / "flows/greet/flow.yml").read_text())
+    flow |= {"workspace": WORKSPACE, "source": "tap-greet", "target": "target-greet"}
+    flow["tenants"] = {"acme": {"sources": {"tap-greet": {}}, "targets": {"target-greet": {}}}}
+    (project.folder / "flows/greet/flow.yml").write_text(json.dumps(flow, indent=1))
+    (project.folder / "flows/greet/lib").mkdir()
+    (project.folder / "flows/greet/lib/model.bin").write_bytes(b"\x00\xff")
+    connectors = {
+        "tap-greet": {
+            "kind": "tap",
+            "command": ["python", str(FAKES / "tap.py")],
+            "discover": False,
+            "secrets": ["secret"],
+            "settings": {"secret": "${env:TOKEN}"},
+        },
+        "target-greet": {"kind": "target", "command": ["python", str(FAKES / "target.py")]},
+    }
+    (project.folder / "headrace.yml").write_text(json.dumps({"connectors": connectors}))
+    shell = Shell(project.folder, str(shared_server.client.base_url).rstrip("/"))
+    shell("workspace", "add", WORKSPACE)
+    for name in connectors:
+        assert shell("connector", "deploy", name, "-w", WORKSPACE).stdout.strip() == "1"
+    assert shell("flow", "deploy", "greet", "-m", "the first").stdout.strip() == "1"
+    return shell
+
+
+def test_a_deployed_flow_is_run_changed_and_rolled_back(shell: Shell) -> None:
+    """
+    From a developer's folder alone; a version that was pulled is what was deployed.
+    """
+    first = shell.job(shell("run", "greet", "-t", "acme", "--follow").stdout.strip())
+    shell.script(GREET.replace("GREETING", "FAREWELL"))
+    second = shell("flow", "deploy", "greet", "-m", "the second")
+    same = shell("flow", "deploy", "greet")
+    listed = json.loads(shell("flow", "versions", "greet", "--json").stdout)
+    back = shell("flow", "rollback", "greet")
+    shown = shell("flow", "show", "greet")
+    shell("flow", "pull", "greet", "pulled")
+
+    assert first["state"] == "completed"
+    assert (second.stdout, same.stdout, back.stdout) == ("2\n", "2\n", "1\n")
+    assert [(one["number"], one["message"], one["current"]) for one in listed] == [
+        (2, "the second", True),
+        (1, "the first", False),
+    ]
+    assert "deployments, at version 1" in shown.stdout
+    assert (shell.folder / "pulled/etl.py").read_text() == GREET
+    assert (shell.folder / "pulled/lib/model.bin").read_bytes() == b"\x00\xff"
+
+
+def test_mistakes_are_told_before_anything_is_changed(shell: Shell) -> None:
+    """
+    As compilers tell them; nothing is sent over a folder that is not there.
+    """
+    flow = shell.folder / "flows/wrong"
+    flow.mkdir()
+    (flow / "flow.yml").write_text(f"workspace: {WORKSPACE}\nsource: tap-gret\ntarget: target-gret\n")
+
+    said = shell("flow", "deploy", "wrong", code=2)
+    nowhere = shell("flow", "deploy", "nowhere", code=2)
+
+    assert "flows/wrong/flow.yml, line 2: There is no connector tap-gret" in said.stderr
+    assert "Did you mean tap-greet?" in said.stderr
+    assert "line 3" in said.stderr
+    assert "There is no flows/nowhere/flow.yml" in nowhere.stderr
+
+
+def test_what_the_folder_owns_is_not_replaced_unasked(shell: Shell) -> None:
+    (shell.folder / "flows/plain").mkdir()
+    (shell.folder / "flows/plain/flow.yml").write_text("workspace: demo\nsource: tap-fake\n")
+
+    refused = shell("flow", "deploy", "plain", "--json", code=2)
+
+    assert json.loads(refused.stderr)["code"] == "owned-by-folder"
+    assert "--take-over" in json.loads(refused.stderr)["instruction"]
