@@ -18,6 +18,7 @@ from uuid import UUID
 from headrace.core.errors import StoreUnavailableError
 from headrace.core.plan import Limits
 from headrace.core.ports import Dialect
+from headrace.dialects.hotglue.access_tokens import HotglueAccessToken
 from headrace.dialects.hotglue.discover import HotglueDiscover
 from headrace.dialects.hotglue.project import HotglueDialect
 from headrace.dialects.intuned.project import IntunedDialect
@@ -52,7 +53,13 @@ def dialects() -> dict[str, Dialect]:
     """
     Give every dialect by name.
     """
-    known: list[Dialect] = [HotglueDialect(), HotglueDiscover(), IntunedDialect(), MatatikaDialect()]
+    known: list[Dialect] = [
+        HotglueDialect(),
+        HotglueDiscover(),
+        HotglueAccessToken(),
+        IntunedDialect(),
+        MatatikaDialect(),
+    ]
     return {dialect.name: dialect for dialect in known}
 
 

@@ -24,6 +24,7 @@ from headrace.deliveries.dispatcher import Dispatcher
 from headrace.deliveries.item_sinks import Senders, pause_of
 from headrace.deliveries.s3 import S3Sender
 from headrace.deliveries.webhook import WebhookSender
+from headrace.dialects.hotglue.access_tokens import AccessTokens
 from headrace.dialects.hotglue.after_link import AfterLink
 from headrace.dialects.hotglue.compile import DIALECT as HOTGLUE
 from headrace.dialects.hotglue.compile_v2 import read_connector_run
@@ -188,15 +189,20 @@ def hotglue_of(p: Parts, matatika: Matatika, intuned: IntunedServices) -> Tenanc
     discovers = Discovers(
         p.flows, p.jobs, limits=limits, api_url=api_url, now=now, new_id=new_id, chance=secrets.token_bytes
     )
+    linking = Linking(p.database, p.connections, tenants, p.announcements, words=show_change, now=now, new_id=new_id)
+    access_tokens = AccessTokens(
+        p.flows, linking, p.jobs, limits=limits, api_url=api_url, now=now, new_id=new_id, chance=secrets.token_bytes
+    )
     return Tenancy(
         doors=Doors(p.access, tokens),
         flows=p.flows,
-        linking=Linking(p.database, p.connections, tenants, p.announcements, words=show_change, now=now, new_id=new_id),
+        linking=linking,
         tenants=Tenants(p.database, tenants, p.files, p.jobs),
         tokens=tokens,
         run_flow=run_flow,
         run_connector=run_connector,
         discovers=discovers,
+        access_tokens=access_tokens,
         schedules=schedules,
         after_link=AfterLink(schedules, discovers, run_flow, run_connector, now=now),
         now=now,

@@ -19,6 +19,7 @@ from headrace.core.job import Job, NewJob
 from headrace.core.outcome import Cancelled, Failed, Outcome, Succeeded, settle
 from headrace.core.plan import ConnectorSpec, OnTaken, Plan, Script
 from headrace.core.queue import Ticket
+from headrace.dialects.hotglue.access_tokens import HotglueAccessToken
 from headrace.dialects.hotglue.discover import HotglueDiscover
 from headrace.dialects.hotglue.project import HotglueDialect
 from headrace.dialects.intuned.project import IntunedDialect
@@ -29,6 +30,7 @@ from headrace.services.announcements import Announcements
 from headrace.services.attempts import Attempts, Work
 from headrace.services.deployments import Deployments
 from headrace.services.flows import Flows
+from headrace.services.job_keys import JobKeys
 from headrace.services.jobs import Jobs
 from headrace.store.connections import Connections, Role
 from headrace.store.database import Connection, Database, migrate
@@ -95,14 +97,18 @@ class House:
         self.logs = Logs(database, self.files)
         self.deliveries = Deliveries(database)
         self.nodes = Nodes(database, ttl_seconds=10)
-        self.access = Access(self.workspaces, monotonic=time.monotonic, new_id=uuid4)
+        self.job_keys = JobKeys(database, self.sealer)
+        self.access = Access(self.workspaces, monotonic=time.monotonic, new_id=uuid4, job_keys=self.job_keys)
         self.queue = SlottedQueue(database.pool)
         self.admission = Admission(database, self.queue)
         self.announcements = Announcements(
             database,
             self.workspaces,
             self.sealer,
-            {"hotglue": HotglueDialect(), "hotglue-discover": HotglueDiscover(), "intuned": IntunedDialect()},
+            {
+                dialect.name: dialect
+                for dialect in (HotglueDialect(), HotglueDiscover(), HotglueAccessToken(), IntunedDialect())
+            },
             monotonic=time.monotonic,
             new_id=uuid4,
         )

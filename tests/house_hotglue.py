@@ -15,6 +15,7 @@ from house import House
 
 from headrace.core.plan import Limits
 from headrace.core.schedule import Misfire
+from headrace.dialects.hotglue.access_tokens import AccessTokens
 from headrace.dialects.hotglue.after_link import AfterLink
 from headrace.dialects.hotglue.compile_v2 import read_connector_run
 from headrace.dialects.hotglue.discover import Discovers
@@ -44,6 +45,7 @@ def tenancy_of(
     now: Callable[[], datetime] = _now,
     misfire: Misfire = "skip",
     grace: timedelta = DEFAULT_GRACE,
+    slot_seconds: float = 10.0,
 ) -> Tenancy:
     runs = partial(
         RunFlows,
@@ -70,17 +72,30 @@ def tenancy_of(
     discovers = Discovers(
         house.flows, house.jobs, limits=Limits(), api_url=API_URL, now=_now, new_id=uuid4, chance=secrets.token_bytes
     )
+    linking = Linking(
+        house.database, house.connections, tenants, house.announcements, words=show_change, now=_now, new_id=uuid4
+    )
+    access_tokens = AccessTokens(
+        house.flows,
+        linking,
+        house.jobs,
+        limits=Limits(),
+        api_url=API_URL,
+        now=_now,
+        new_id=uuid4,
+        chance=secrets.token_bytes,
+        slot_seconds=slot_seconds,
+    )
     return Tenancy(
         doors=Doors(house.access, tokens),
         flows=house.flows,
-        linking=Linking(
-            house.database, house.connections, tenants, house.announcements, words=show_change, now=_now, new_id=uuid4
-        ),
+        linking=linking,
         tenants=Tenants(house.database, tenants, house.files, house.jobs),
         tokens=tokens,
         run_flow=run_flow,
         run_connector=run_connector,
         discovers=discovers,
+        access_tokens=access_tokens,
         schedules=schedules,
         after_link=AfterLink(schedules, discovers, run_flow, run_connector, now=now),
         now=now,

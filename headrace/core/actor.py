@@ -36,12 +36,14 @@ class Actor:
 
     Attributes:
         workspace_id: the one workspace the key opens; None opens all.
+        of_job: it is a child process of a running job, not somebody outside.
     """
 
     key_id: UUID
     name: str
     role: str
     workspace_id: UUID | None
+    of_job: bool = False
 
     def may(self, scope: Scope) -> bool:
         return scope in ROLE_SCOPES[self.role]

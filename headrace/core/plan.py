@@ -51,6 +51,7 @@ class ConnectorSpec(Struct, frozen=True, kw_only=True):
         compat: `py39` for packages that use names removed from the standard library, `pkg_resources` for those that need old setuptools.
         catalog_flag: `--catalog`, or `--properties` for taps of the older convention.
         input: how a target receives data: `singer` on standard input, or `files` by its setting `input_path`.
+        access_token: whether it gives a fresh token of its own account, by `--access-token`.
     """
 
     name: str
@@ -63,6 +64,7 @@ class ConnectorSpec(Struct, frozen=True, kw_only=True):
     catalog_flag: Literal["--catalog", "--properties"] = "--catalog"
     discover: bool = True
     input: Literal["singer", "files"] = "singer"
+    access_token: bool = False
     secrets: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -113,6 +115,13 @@ class Step(Struct, frozen=True, kw_only=True, tag_field="kind"):
 
 class Discover(Step, frozen=True, kw_only=True, tag="discover"):
     """Ask the tap for its catalog and save it on the connection."""
+
+    connector: ConnectorSpec
+    config: ConfigRef
+
+
+class AccessToken(Step, frozen=True, kw_only=True, tag="access-token"):
+    """Have a connector refresh the token of its account; the new one is saved on the connection."""
 
     connector: ConnectorSpec
     config: ConfigRef
@@ -251,7 +260,7 @@ class Checkout(Step, frozen=True, kw_only=True, tag="checkout"):
     sealed: str | None = None
 
 
-AnyStep = Discover | Sync | Payload | Script | Export | Pipe | Automation | Command | Checkout
+AnyStep = Discover | AccessToken | Sync | Payload | Script | Export | Pipe | Automation | Command | Checkout
 
 
 class ItemSink(Struct, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ from headrace.core.again import Retry, memory_limit, next_try
 from headrace.core.errors import DefinitionError, EnvironmentBuildError, HeadraceError
 from headrace.core.outcome import Blame, Cancelled, Cause, Failed, Outcome, Succeeded
 from headrace.core.plan import (
+    AccessToken,
     AnyStep,
     Automation,
     Checkout,
@@ -34,7 +35,7 @@ from headrace.core.state import StepState
 from headrace.engine.command_steps import CommandSteps, Desk
 from headrace.engine.desk import AttemptDesk, Journal, secrets_in, source_refs
 from headrace.engine.script_step import run_script
-from headrace.engine.singer_steps import discover, send, stream, sync, write_payload
+from headrace.engine.singer_steps import discover, refresh_token, send, stream, sync, write_payload
 from headrace.engine.tenant_files import TenantFiles
 from headrace.engine.toolbox import Toolbox
 from headrace.runners.home_link import HomeLink
@@ -192,6 +193,8 @@ class Executor:
             match step:
                 case Discover():
                     return await discover(desk, step)
+                case AccessToken():
+                    return await refresh_token(desk, step)
                 case Sync():
                     return await sync(desk, step)
                 case Payload():

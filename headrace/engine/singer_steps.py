@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from headrace.core.outcome import Failed, Succeeded
-from headrace.core.plan import ConfigRef, Discover, Export, Payload, Pipe, Sync
+from headrace.core.plan import AccessToken, ConfigRef, Discover, Export, Payload, Pipe, Sync
 from headrace.engine.desk import AttemptDesk, used
 from headrace.runners import payload, singer
+from headrace.runners.access_token import access_token
 from headrace.runners.connector import Connector
 from headrace.runners.export import export
 from headrace.runners.job_root import read_json
@@ -33,6 +34,21 @@ async def discover(desk: AttemptDesk, step: Discover) -> Succeeded | Failed:
     if step.config.connection:
         await desk.journal.save_catalog(step.config.connection, found)
     return used(Succeeded({"streams": len(found["streams"])}), stage)
+
+
+async def refresh_token(desk: AttemptDesk, step: AccessToken) -> Succeeded | Failed:
+    """
+    Have the connector refresh its token; what it prints of it is saved with what it has rewritten.
+    """
+    connector = await desk.connector(step.connector, step.config)
+    async with desk.stage(step.name, step.limits) as stage:
+        found = await access_token(stage, connector)
+    if isinstance(found, Failed):
+        return used(found, stage)
+    await desk.save_rewritten()
+    if step.config.connection:
+        await desk.journal.save_config(step.config.connection, found)
+    return used(Succeeded(), stage)
 
 
 async def sync(desk: AttemptDesk, step: Sync) -> Succeeded | Failed:

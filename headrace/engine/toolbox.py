@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from headrace.core.plan import AnyStep, ConnectorSpec, Discover, Export, Pipe, Script, Sync
+from headrace.core.plan import AccessToken, AnyStep, ConnectorSpec, Discover, Export, Pipe, Script, Sync
 from headrace.runners.environments import Environment, Environments
 from headrace.runners.logs import JobLog
 from headrace.runners.node import is_for_node
@@ -32,7 +32,7 @@ class Tool:
         List the environments of a step.
         """
         match step:
-            case Discover(connector=spec) | Sync(connector=spec):
+            case Discover(connector=spec) | AccessToken(connector=spec) | Sync(connector=spec):
                 return [_of_connector(spec)]
             case Export(targets=targets):
                 return [_of_connector(target.connector) for target in targets]

@@ -16,7 +16,7 @@ from headrace.core import queue
 from headrace.core.errors import FencedError
 from headrace.core.job import Job
 from headrace.core.outcome import Cancelled, Failed, Outcome, Settlement, Succeeded
-from headrace.core.plan import AnyStep, ConfigRef, Discover, Export, Pipe, Plan, Sync
+from headrace.core.plan import AccessToken, AnyStep, ConfigRef, Discover, Export, Pipe, Plan, Sync
 from headrace.core.state import JobState, StepState
 from headrace.services.admission import Admission
 from headrace.services.announcements import Announcements
@@ -267,7 +267,7 @@ def _fenced(claim: Claim) -> FencedError:
 
 def _refs(step: AnyStep) -> list[ConfigRef]:
     match step:
-        case Discover(config=config) | Sync(config=config):
+        case Discover(config=config) | AccessToken(config=config) | Sync(config=config):
             return [config]
         case Export(targets=targets):
             return [target.config for target in targets]

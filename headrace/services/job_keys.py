@@ -51,7 +51,7 @@ class JobKeys:
         )
         if row is None:
             return None
-        return Actor(UUID(note["job"]), f"job {row['name']}", "environment", row["workspace_id"])
+        return Actor(UUID(note["job"]), f"job {row['name']}", "environment", row["workspace_id"], of_job=True)
 
     def _open(self, key: str) -> dict[str, str] | None:
         if not key.startswith(PREFIX):

@@ -182,6 +182,7 @@ def connector_of(name: str, body: dict[str, Any]) -> ConnectorSpec:
         catalog_flag="--properties" if body.get("catalog_flag") == "properties" else "--catalog",
         discover=body.get("discover", True),
         input=body.get("input", "singer"),
+        access_token=body.get("access_token", False),
         secrets=tuple(body.get("secrets", ())),
         settings=body.get("settings") or {},
     )

@@ -1,8 +1,10 @@
 """
-A Singer tap over rows in a file, with a rotating refresh token, standard library only: `tap_source.py --config FILE [--state FILE] [--catalog FILE] [--discover]`.
+A Singer tap over rows in a file, with a rotating refresh token, standard library only: `tap_source.py --config FILE [--state FILE] [--catalog FILE] [--discover]
+[--access-token]`.
 
 Config: `rows` is a JSON file with `[{"id", "name"}, ...]`, read from the bookmark on; `tokens` a file with the one refresh token that is good now:
-every start, of a discover too, spends it and writes the next one there and into its own config file. `then` says how it ends:
+every start, of a discover too, spends it and writes the next one there and into its own config file. `--access-token` does only that, with an
+access token and its end, and prints the token or an error, as hotglue's SDK does. `then` says how it ends:
 
     (nothing)   well
     fail        after its records, with exit code 1 and a hotglue exception file
@@ -15,6 +17,7 @@ import csv
 import json
 import signal
 import sys
+import time
 from pathlib import Path
 
 SCHEMA = {"type": "object", "properties": {"id": {"type": "integer"}, "name": {"type": ["null", "string"]}}}
@@ -39,6 +42,19 @@ def spend_token(config, path):
     path.write_text(json.dumps({**config, "refresh_token": f"token-{number}"}))
 
 
+def print_access_token(config, path):
+    if config.get("_refresh_token_via_hg_api", True):
+        sys.exit("this would ask the server for what the server asks for")
+    if config.get("refresh_token") != Path(config["tokens"]).read_text():
+        print(json.dumps({"error": "InvalidCredentialsError: the refresh token was used before"}))
+        return
+    spend_token(config, path)
+    fresh = json.loads(path.read_text())
+    token = fresh["refresh_token"].replace("token", "access")
+    path.write_text(json.dumps({**fresh, "access_token": token, "expires_in": int(time.time()) + 3600}))
+    print(json.dumps({"access_token": token}))
+
+
 def write_files(config, rows):
     folder = Path(config["hg_sync_output"])
     (folder / "attachments").mkdir(exist_ok=True)
@@ -56,8 +72,12 @@ def main():
     for option in ("--config", "--state", "--catalog"):
         parser.add_argument(option)
     parser.add_argument("--discover", action="store_true")
+    parser.add_argument("--access-token", action="store_true")
     arguments = parser.parse_args()
     config = json.loads(Path(arguments.config).read_text())
+    if arguments.access_token:
+        print_access_token(config, Path(arguments.config))
+        return
     if "tokens" in config:
         spend_token(config, Path(arguments.config))
     if arguments.discover:

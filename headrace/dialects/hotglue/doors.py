@@ -20,7 +20,7 @@ from headrace.core.errors import ForbiddenError
 from headrace.dialects.hotglue.wire import check_id
 from headrace.http.auth import actor_of
 from headrace.services.access import Access
-from headrace.services.connections import Workspace
+from headrace.services.connections import Linked, Workspace
 from headrace.services.tenant_tokens import TenantTokens
 
 PUBLIC = "public"
@@ -49,6 +49,13 @@ class Guest:
         Whether they may see secrets of this tenant.
         """
         return self.vouched or self.actor.may(Scope.SECRETS)
+
+    def sees_settings_of(self, link: Linked) -> bool:
+        """
+        Whether they may see the settings of a connection. A token vouches for its tenant alone: what a symlink shows may be another's.
+        """
+        own = link.symlink is None or link.symlink.tenant == self.tenant
+        return self.sees_secrets and (own or self.actor.may(Scope.SECRETS))
 
 
 class Doors:

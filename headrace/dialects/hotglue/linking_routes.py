@@ -41,9 +41,6 @@ from headrace.services.connections import Linked, Place
 _STREAMS_DEFAULT = 100
 _STREAMS_MOST = 10_000
 
-# hotglue fetches a fresh token here; taps built on its SDK refresh theirs by themselves when they are told exactly this.
-_NO_TOKEN = "Connector doesn't support get access token"  # noqa: S105 - a message
-
 
 class LinkingRoutes:
     """
@@ -166,7 +163,7 @@ class LinkingRoutes:
                 link,
                 self._kind,
                 spec=specs.get(link.connector),
-                config=flag_in(query, "config") and _may_see(guest, link),
+                config=flag_in(query, "config") and guest.sees_settings_of(link),
                 catalog=flag_in(query, "catalog"),
                 discover_status=statuses.get(str(link.id)),
                 schedule=schedule.expression if schedule else None,
@@ -226,12 +223,7 @@ class EntityRoutes:
         self._tenancy = tenancy
 
     def routes(self) -> list[Route]:
-        path = "/{env_id}/{flow_id}/{tenant}/connectors/{connector}/accesstoken"
-        return [
-            Route("/entity/{env_id}/{tenant}/linked", self.linked, methods=["GET"]),
-            Route(path, self.access_token, methods=["GET"]),
-            Route(f"/v2{path}", self.access_token, methods=["GET"]),
-        ]
+        return [Route("/entity/{env_id}/{tenant}/linked", self.linked, methods=["GET"])]
 
     async def linked(self, request: Request) -> Response:
         guest = await self._tenancy.doors.enter(request, Scope.READ)
@@ -243,10 +235,6 @@ class EntityRoutes:
         ]
         return json_reply({"linked": bool(found), "entity": entity, "links": found})
 
-    async def access_token(self, request: Request) -> Response:
-        await self._tenancy.doors.enter(request, Scope.RUN)
-        raise InvalidError(_NO_TOKEN)
-
 
 def linking_routes(tenancy: Tenancy) -> list[Route]:
     """
@@ -254,12 +242,6 @@ def linking_routes(tenancy: Tenancy) -> list[Route]:
     """
     routes = [route for kind in (SOURCES, TARGETS, CONNECTORS) for route in LinkingRoutes(tenancy, kind).routes()]
     return [*routes, *EntityRoutes(tenancy).routes()]
-
-
-def _may_see(guest: Guest, link: Linked) -> bool:
-    # A token vouches for its tenant alone: what a symlink shows may be another's.
-    own = link.symlink is None or link.symlink.tenant == guest.tenant
-    return guest.sees_secrets and (own or guest.actor.may(Scope.SECRETS))
 
 
 def _discovering(job: Job | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from headrace.dialects.hotglue.access_tokens import AccessTokens
 from headrace.dialects.hotglue.after_link import AfterLink
 from headrace.dialects.hotglue.discover import Discovers
 from headrace.dialects.hotglue.doors import Doors
@@ -33,6 +34,7 @@ class Tenancy:
     run_flow: RunFlow
     run_connector: RunFlow
     discovers: Discovers
+    access_tokens: AccessTokens
     schedules: Schedules
     after_link: AfterLink
     now: Callable[[], datetime]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
+from headrace.dialects.hotglue.access_token_routes import AccessTokenRoutes
 from headrace.dialects.hotglue.flow_routes import FlowRoutes
 from headrace.dialects.hotglue.linking_routes import linking_routes
 from headrace.dialects.hotglue.schedule_routes import ScheduleRoutes
@@ -22,4 +23,5 @@ def tenancy_routes(tenancy: Tenancy) -> list[Route]:
         *FlowRoutes(tenancy).routes(),
         *ScheduleRoutes(tenancy).routes(),
         *linking_routes(tenancy),
+        *AccessTokenRoutes(tenancy).routes(),
     ]

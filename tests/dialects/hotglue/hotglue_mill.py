@@ -160,8 +160,10 @@ class Mill:
 
 
 @asynccontextmanager
-async def mill_over(house: House, pool: ShimPool, environments: Path) -> AsyncIterator[Mill]:
-    app = face_of(house, tenancy=tenancy_of(house))
+async def mill_over(
+    house: House, pool: ShimPool, environments: Path, *, slot_seconds: float = 10.0
+) -> AsyncIterator[Mill]:
+    app = face_of(house, tenancy=tenancy_of(house, slot_seconds=slot_seconds))
     async with client_of(app) as client:
         yield Mill(house, client, pool, environments)
 
