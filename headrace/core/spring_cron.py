@@ -2,22 +2,23 @@
 Cron as Spring Framework reads it: second minute hour day-of-month month day-of-week.
 
 Source: Spring Framework's javadoc of `CronExpression`, and the pattern that Matatika's API publishes for the field. All times are UTC.
-Unlike UNIX, a day has to meet both day fields; `?` in a day field is any day; Sunday is 0 or 7; `L` is the last day of the month.
-What the published pattern refuses (macros such as `@daily`, `#`, five or seven fields) is refused here; files may have five fields
-and macros, see `from_meltano`.
+Unlike UNIX, a day has to meet both day fields; their forms are those of `spring_days`. What the published pattern refuses (macros such as
+`@daily`, `#`, five or seven fields) is refused over the wire; files may have `#`, five fields and macros, see `from_meltano`.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from cronsim import CronSim, CronSimError
 
 from headrace.core.errors import InvalidError
+from headrace.core.spring_days import Days, read_days
 
-_PATTERN = re.compile(r"((([\w|*/,\-?]+)|\d+|\*) ?){6}", re.ASCII)
+_PUBLISHED_FIELD = re.compile(r"[\w|*/,\-?]+", re.ASCII)
+_LONGEST = 256
 _MACROS: Final = {
     "@hourly": "0 0 * * * *",
     "@daily": "0 0 0 * * *",
@@ -28,56 +29,64 @@ _MACROS: Final = {
     "@annually": "0 0 0 1 1 *",
 }
 _SECOND = timedelta(seconds=1)
-_DAYS_LOOKED_AT = (
-    366 * 8
-)  # a leap day that is a certain weekday comes again within 28 years, but no schedule means that
+_LOOKED_AT = timedelta(days=366 * 41)  # a leap day that is a certain weekday comes again within 40 years
+_SINCE = datetime(2000, 1, 1, tzinfo=UTC)
 _NEVER: Final = "A day has to meet both day fields; use `?` for the one that does not matter."
 
 
-def check(expression: str) -> None:
+def check(expression: str, *, published: bool = True) -> None:
     """
+    Refuse what is no schedule.
+
+    Args:
+        expression: six fields.
+        published: hold it against the published pattern, too.
+
     Raises:
         InvalidError: it is no six-field expression, or it never comes.
     """
-    if next_after(expression, datetime(2000, 1, 1, tzinfo=UTC)) is None:
+    if published and not all(_PUBLISHED_FIELD.fullmatch(field) for field in expression.split()):
+        raise _wrong(expression)
+    if next_after(expression, _SINCE) is None:
         raise InvalidError(f"The schedule `{expression}` never comes.", _NEVER, field="schedule")
 
 
 def next_after(expression: str, after: datetime) -> datetime | None:
     """
-    Give the first instant later than *after*, in UTC; None when none ever comes.
+    Give the first instant later than *after*, in UTC; None when none comes within 40 years.
 
     Raises:
         InvalidError: it is no six-field expression.
     """
-    fields = _fields(expression)
-    of_days, of_weekdays = " ".join([*fields[:5], "*"]), " ".join(["0", "0", "0", "*", fields[4], fields[5]])
+    clock, days = _read(expression)
     at = after.astimezone(UTC)
-    try:
-        if fields[5] == "*":
-            return next(CronSim(of_days, at), None)
-        if fields[3] == "*":
-            return next(CronSim(" ".join(fields), at), None)
-        return _on_both(of_days, of_weekdays, at)
-    except CronSimError as error:
-        raise _wrong(expression) from error
+    until = (at + _LOOKED_AT).date()
+    while True:
+        found = next(CronSim(clock, at), None)
+        if found is None or found.date() > until or found.date() in days:
+            return found if found and found.date() <= until else None
+        day = next(days.after(found.date(), until), None)
+        if day is None:
+            return None
+        at = _midnight(day) - _SECOND
 
 
 def last_until(expression: str, until: datetime, *, since: datetime) -> datetime:
     """
     Give the last instant not later than *until*; *since* is an instant before it.
     """
-    fields = _fields(expression)
-    of_days, of_weekdays = " ".join([*fields[:5], "*"]), " ".join(["0", "0", "0", "*", fields[4], fields[5]])
+    clock, days = _read(expression)
     at = until.astimezone(UTC).replace(microsecond=0) + _SECOND
     while True:
-        found = next(CronSim(of_days, at, reverse=True), None)
+        found = next(CronSim(clock, at, reverse=True), None)
         if found is None or found <= since:
             return since
-        midnight = found.replace(hour=0, minute=0, second=0)
-        if fields[5] == "*" or next(CronSim(of_weekdays, midnight - _SECOND), None) == midnight:
+        if found.date() in days:
             return found
-        at = midnight
+        day = next(days.before(found.date(), since.astimezone(UTC).date()), None)
+        if day is None:
+            return since
+        at = _midnight(day) + timedelta(days=1)
 
 
 def from_meltano(interval: str) -> str:
@@ -92,35 +101,24 @@ def from_meltano(interval: str) -> str:
     return f"0 {text}" if len(text.split()) == 5 else text
 
 
-def _fields(expression: str) -> list[str]:
+def _read(expression: str) -> tuple[str, Days]:
+    """
+    Give the clock and the months as an expression that comes every day, and the days.
+    """
     fields = expression.upper().split()
-    if len(fields) != 6 or len(expression) > 256 or not _PATTERN.fullmatch(" ".join(fields)):
+    if len(fields) != 6 or len(expression) > _LONGEST:
         raise _wrong(expression)
-    if "?" in "".join(fields[:3]) + fields[4] or any("?" in field and field != "?" for field in fields):
-        raise _wrong(expression)
-    fields = ["*" if field == "?" else field for field in fields]
+    clock = " ".join([*fields[:3], "*", fields[4], "*"])
     try:
-        CronSim(" ".join([*fields[:5], "*"]), datetime(2000, 1, 1, tzinfo=UTC))
-        CronSim(f"0 0 0 * * {fields[5]}", datetime(2000, 1, 1, tzinfo=UTC))
-    except CronSimError as error:
+        days = read_days(fields[3], fields[5])
+        CronSim(clock, _SINCE)
+    except (CronSimError, InvalidError) as error:
         raise _wrong(expression) from error
-    return fields
+    return clock, days
 
 
-def _on_both(of_days: str, of_weekdays: str, after: datetime) -> datetime | None:
-    """
-    Find the first instant whose day meets both: days by the one expression, and their weekday by the other.
-    """
-    at = after
-    for _ in range(_DAYS_LOOKED_AT):
-        found = next(CronSim(of_days, at), None)
-        if found is None:
-            return None
-        midnight = found.replace(hour=0, minute=0, second=0)
-        if next(CronSim(of_weekdays, midnight - _SECOND), None) == midnight:
-            return found
-        at = midnight + timedelta(days=1) - _SECOND
-    return None
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _wrong(expression: str) -> InvalidError:

@@ -47,7 +47,7 @@ def _form_problems(pipeline: Pipeline) -> Iterable[FieldProblem]:
         yield FieldProblem("maxRetries", pipeline.max_retries, "must be greater than or equal to 0", "Min")
     if pipeline.schedule not in ("", OFF):
         try:
-            spring_cron.check(pipeline.schedule)
+            spring_cron.check(pipeline.schedule, published=not pipeline.from_file)
         except InvalidError as error:
             yield FieldProblem("schedule", pipeline.schedule, str(error), "Pattern")
 
