@@ -136,7 +136,6 @@ class Mill:
             access=self.house.access,
             jobs=self.house.jobs,
             deployments=self.house.deployments,
-            deployments=self.house.deployments,
             flows=self.house.flows,
             deliveries=self.house.deliveries,
             nodes=self.house.nodes,
