@@ -77,6 +77,7 @@ class FlowDef:
         sources: names of taps that tenants may link; `api` stands for data sent with the job.
         targets: names of targets, in the order in which they are written.
         limits: by step name; a step that is missing has the server's defaults.
+        links: which sort of connection its tenants are offered; None leaves that to the dialect.
     """
 
     id: str
@@ -88,6 +89,7 @@ class FlowDef:
     script: ScriptDef | None = None
     files: SyncFiles = field(default_factory=SyncFiles)
     limits: dict[str, Limits] = field(default_factory=dict)
+    links: Literal["source", "target", "connector"] | None = None
     tenants: tuple[TenantDef, ...] = ()
 
 

@@ -23,6 +23,11 @@ from headrace.store.project_yaml import Document, Location, problem, read_docume
 API_SOURCE = "api"
 """The source whose data comes with the job."""
 
+_LINKS: Mapping[str, Literal["source", "target", "connector"]] = {
+    "sources": "source",
+    "targets": "target",
+    "connectors": "connector",
+}
 FLOW_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -49,6 +54,7 @@ def read_flow(flow_id: str, around: Surroundings, findings: Findings) -> FlowDef
         script=read_script(document, around.folder, around.folder / "flows" / flow_id, findings, part),
         files=SyncFiles(**(body.get("files") or {})),
         limits=_limits(document, findings, part),
+        links=_LINKS.get(body.get("links", "")),
     )
     flow = replace(flow, tenants=read_tenants(document, flow, around, findings))
     return None if part in findings.lost else flow

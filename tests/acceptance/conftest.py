@@ -15,6 +15,7 @@ import pytest
 from acceptance import witnesses
 from acceptance.projects import ProjectFolder, contract_flow
 from acceptance.running_server import RunningServer, running
+from acceptance.widget_kit import installed_widget, widget_flows
 
 TAP_MODES = (
     "good", "slow", "exit-3", "raise", "garbage", "nothing", "no-schema", "noise", "print-secret", "state-then-crash",
@@ -33,6 +34,14 @@ def shared_server() -> Iterator[RunningServer]:
         yield server
     if not os.environ.get("HEADRACE_KEEP"):
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def widget(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """
+    hotglue's widget in a folder's `node_modules`.
+    """
+    return installed_widget(tmp_path_factory.mktemp("widget"))
 
 
 def shared_project(folder: Path) -> ProjectFolder:
@@ -68,4 +77,5 @@ def shared_project(folder: Path) -> ProjectFolder:
     targets = ("good", "exits-early", "exit-4", "no-state", "sdk", "sdk-failures")
     project.flow("target", {mode: ({"records": 2000}, {"mode": mode}) for mode in targets})
     project.flow("no-such-package", {"acme": {}}, script="etl_good.py", requirements="headrace-no-such-package==1\n")
+    widget_flows(project)
     return project

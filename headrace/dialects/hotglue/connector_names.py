@@ -18,6 +18,15 @@ API: Final = "api"
 Side = Literal["tap", "target"]
 
 
+def offered(flow: FlowDef) -> Role:
+    """
+    Say which sort of links a flow is for: what it declares, else targets where all data come with the job, else sources.
+    """
+    if flow.links is not None:
+        return flow.links
+    return "target" if flow.targets and not linkable(flow, "source") else "source"
+
+
 def linkable(flow: FlowDef, role: Role) -> tuple[str, ...]:
     """
     List what a tenant may link in a flow, in the flow's order.

@@ -14,7 +14,7 @@ from headrace.core.actor import Scope
 from headrace.core.definitions import FlowDef
 from headrace.core.errors import InvalidError
 from headrace.dialects.hotglue.bodies import flag_in
-from headrace.dialects.hotglue.connector_names import Side, definition_of, linkable, two_way
+from headrace.dialects.hotglue.connector_names import Side, definition_of, linkable, offered, two_way
 from headrace.dialects.hotglue.doors import Guest
 from headrace.dialects.hotglue.linking_wire import CONNECTORS, SOURCES, TARGETS, Kind, show_connector
 from headrace.dialects.hotglue.tenancy import Tenancy
@@ -22,7 +22,11 @@ from headrace.dialects.hotglue.wire import check_id
 from headrace.http.reply import json_reply
 
 # What hotglue's widget 1.4 reads, with what it does when nothing is set; the workspace's setting `widget` goes over it.
+# Without a colour and a font it does not start at all.
 PREFERENCES: Final[dict[str, Any]] = {
+    "primaryColor": "#1769aa",
+    "fontFamily": '"Roboto", "Helvetica", "Arial", sans-serif',
+    "enableJobPollIndicator": True,
     "jobsEnabled": True,
     "writeJobsEnabled": True,
     "fullSyncJobs": True,
@@ -72,11 +76,11 @@ class FlowRoutes:
 
     async def flows(self, request: Request) -> Response:
         guest = await self._tenancy.doors.enter(request, Scope.READ)
-        return json_reply([_show(flow) for flow in self._flows(guest)])
+        return json_reply([show_flow(flow) for flow in self._flows(guest)])
 
     async def flow(self, request: Request) -> Response:
         guest = await self._tenancy.doors.enter(request, Scope.READ)
-        return json_reply(_show(self._tenancy.flows.flow(guest.workspace, guest.flow)))
+        return json_reply(show_flow(self._tenancy.flows.flow(guest.workspace, guest.flow)))
 
     async def linked(self, request: Request) -> Response:
         """
@@ -88,7 +92,7 @@ class FlowRoutes:
             found.setdefault(flow, {}).setdefault(role, []).append(connector)
         shown = [
             {
-                **_show(flow),
+                **show_flow(flow),
                 "linkedSources": found[flow.id].get("source", []),
                 "linkedTargets": found[flow.id].get("target", []),
                 "linkedConnectors": found[flow.id].get("connector", []),
@@ -140,17 +144,22 @@ class FlowRoutes:
         )
 
 
-def _show(flow: FlowDef) -> dict[str, Any]:
-    # `type` is a boolean of hotglue's own; both kinds of calls serve every flow here.
+def show_flow(flow: FlowDef) -> dict[str, Any]:
+    """
+    Show a flow as the widget reads it.
+
+    By `type` (true: targets) and `version` (2: connectors) it decides which links it offers; calls of every kind serve every flow.
+    """
+    kind = offered(flow)
     return {
         "id": flow.id,
         "name": flow.name or flow.id,
         "description": flow.description,
-        "type": True,
+        "type": kind == "target",
         "taps": list(flow.sources),
         "targets": list(flow.targets),
         "connectors": list(two_way(flow)),
-        "version": "",
+        "version": 2 if kind == "connector" else 1,
     }
 
 

@@ -15,10 +15,11 @@ from headrace.core.actor import Scope
 from headrace.core.errors import ForbiddenError, InvalidError
 from headrace.core.job import Job
 from headrace.dialects.hotglue.bodies import flag_in, object_in, object_of
-from headrace.dialects.hotglue.connector_names import linkable
+from headrace.dialects.hotglue.connector_names import definition_of, linkable
 from headrace.dialects.hotglue.discover import status as discover_status
 from headrace.dialects.hotglue.discover import task_status
 from headrace.dialects.hotglue.doors import Guest
+from headrace.dialects.hotglue.flow_routes import show_flow
 from headrace.dialects.hotglue.linking_wire import (
     CONNECTORS,
     KINDS,
@@ -162,7 +163,7 @@ class LinkingRoutes:
             show_link(
                 link,
                 self._kind,
-                spec=specs.get(link.connector),
+                spec=definition_of(specs, link.connector, "target" if self._kind is TARGETS else "tap"),
                 config=flag_in(query, "config") and guest.sees_settings_of(link),
                 catalog=flag_in(query, "catalog"),
                 discover_status=statuses.get(str(link.id)),
@@ -226,14 +227,26 @@ class EntityRoutes:
         return [Route("/entity/{env_id}/{tenant}/linked", self.linked, methods=["GET"])]
 
     async def linked(self, request: Request) -> Response:
+        """
+        List the flows in which a tenant has linked something of that name, which is what the widget offers to reuse.
+        """
         guest = await self._tenancy.doors.enter(request, Scope.READ)
         entity = request.query_params.get("entity") or request.query_params.get("entity_id") or ""
-        found = [
-            {"flow_id": flow, "entity_type": role, KINDS[role].id: connector}
-            for flow, role, connector in await self._tenancy.linking.flows_of(guest.workspace.id, guest.tenant)
-            if connector == entity
-        ]
-        return json_reply({"linked": bool(found), "entity": entity, "links": found})
+        places = await self._tenancy.linking.flows_of(guest.workspace.id, guest.tenant)
+        known = {flow.id: flow for flow in self._tenancy.flows.all() if flow.workspace == guest.workspace.name}
+        return json_reply(
+            [
+                {
+                    **show_flow(known[flow]),
+                    "flow_id": flow,
+                    "tenant": guest.tenant,
+                    "entity_type": role,
+                    KINDS[role].names[0]: entity,
+                }
+                for flow, role, connector in places
+                if connector == entity and flow in known
+            ]
+        )
 
 
 def linking_routes(tenancy: Tenancy) -> list[Route]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import quote
 
 from headrace.core.errors import InvalidError
 from headrace.core.plan import ConnectorSpec
@@ -42,6 +43,12 @@ SOURCES: Final = Kind("source", "linkedSources", "source", "tap", ("tap_name", "
 TARGETS: Final = Kind("target", "linkedTargets", "target", "target", ("target_name", "target", "target_id", "tap_name"))
 CONNECTORS: Final = Kind("connector", "linkedConnectors", "connector", "id", ("connector_id", "connector", "id"))
 KINDS: Final = {kind.role: kind for kind in (SOURCES, TARGETS, CONNECTORS)}
+
+# A picture for connectors that have none, because the widget draws an empty frame otherwise.
+_PLUG: Final = "data:image/svg+xml," + quote(
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" fill="none" stroke="#607d8b" stroke-width="2" stroke-linecap="round">'
+    '<path d="M9 3v5M15 3v5M6 8h12v3a6 6 0 0 1-12 0zM12 17v4"/></svg>'
+)
 
 # What hotglue writes in a symlink's `type`, as far as anybody has seen; anything else means the same sort of link.
 _SYMLINK_ROLES: Mapping[str, Role] = {
@@ -124,7 +131,8 @@ def _symlink(found: Mapping[str, Any] | None, kind: Kind, *, flow: str, tenant: 
     return Symlink(
         flow=check_id(text_in(found, "id", "flow_id", "flow") or flow, "symlink.id"),
         tenant=check_id(text_in(found, "tenant") or tenant, "symlink.tenant"),
-        role=_SYMLINK_ROLES.get(text_in(found, "type").lower(), kind.role),
+        # The widget sends the whole flow that was chosen, whose `type` is a boolean.
+        role=_SYMLINK_ROLES.get(str(found.get("type", "")).lower(), kind.role),
     )
 
 
@@ -179,7 +187,7 @@ def show_connector(name: str, spec: ConnectorSpec | None) -> dict[str, Any]:
     return {
         "domain": "",
         "label": name,
-        "icon": None,
+        "icon": _PLUG,
         "type": "api",
         "category": None,
         "tags": [],
@@ -192,10 +200,11 @@ def show_connector(name: str, spec: ConnectorSpec | None) -> dict[str, Any]:
     }
 
 
-def _error(linked: Linked) -> str | None:
+def _error(linked: Linked) -> dict[str, str] | None:
     if not linked.disconnected:
         return None
-    return "The connection it is a symlink of is gone." if linked.symlink else "The connection must be linked anew."
+    gone = "The connection it is a symlink of is gone."
+    return {"message": gone if linked.symlink else "The connection must be linked anew."}
 
 
 def show_change(change: ConnectionChange) -> dict[str, Any]:

@@ -200,12 +200,22 @@ async def test_l7_a_catalog_is_searched_by_stream(client: httpx2.AsyncClient, ho
 
 
 @row("2.2 L8")
-async def test_l8_an_entity_is_linked_or_not(client: httpx2.AsyncClient) -> None:
+async def test_l8_the_flows_in_which_an_entity_is_linked(client: httpx2.AsyncClient) -> None:
+    """
+    The widget offers them for reuse, and sends the chosen one back as the symlink of a link.
+    """
     linked = await client.get("/hotglue/entity/demo/acme/linked?entity=tap-flights")
     other = await client.get("/hotglue/entity/demo/acme/linked?entity=tap-rails")
 
-    assert linked.json()["linked"] is True
-    assert other.json()["linked"] is False
+    [flow] = linked.json()
+    assert (flow["id"], flow["tenant"], flow["entity_type"], flow["tap_name"]) == (
+        "flights", "acme", "source", "tap-flights"
+    )  # fmt: skip
+    assert other.json() == []
+    reused = await client.post(
+        SOURCES.replace("acme", "zeta"), json={"source": {"tap": "tap-flights", "symlink": flow}}
+    )
+    assert reused.json()["symlink"] == {"id": "flights", "tenant": "acme", "type": "source"}
 
 
 async def test_l9_a_tap_is_told_to_refresh_its_token_itself(client: httpx2.AsyncClient) -> None:
