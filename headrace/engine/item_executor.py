@@ -5,6 +5,7 @@ One try of one item: a folder, a log and a stage of its own, and the runner that
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -66,7 +67,6 @@ class ItemExecutor:
         """
         prefix = f"{folder_of(work.job.id, work.job.created_at)}/items/{work.item.ordinal:06d}"
         root = JobRoot(await self._files.obtain(prefix))
-        await asyncio.to_thread(root.prepare)
         try:
             async with self._log(work) as book:
                 call = await self._call(work)
@@ -80,7 +80,8 @@ class ItemExecutor:
             raise
         except HeadraceError as error:
             return _not_started(work, error, Blame.OPERATOR)
-        await self._files.publish(prefix)
+        if await asyncio.to_thread(_holds_files, root.folder):
+            await self._files.publish(prefix)
         if isinstance(end.outcome, (Succeeded, Failed)):
             return replace(end, outcome=replace(end.outcome, output={**end.outcome.output, "usage": usage}))
         return end
@@ -151,6 +152,20 @@ class ItemExecutor:
         limits = LogLimits(job_bytes=work.fan_out.item.limits.log_bytes)
         async with JobLog(keep, Redactor(known), limits=limits, clock=self._clock) as book:
             yield book
+
+
+def _holds_files(folder: Path) -> bool:
+    """
+    Remove the empty folders of an item, and its own with them: most items leave no file, and there are many.
+    """
+    for name in folder.iterdir():
+        with contextlib.suppress(OSError):  # a file, or not empty
+            name.rmdir()
+    try:
+        folder.rmdir()
+    except OSError:
+        return True
+    return False
 
 
 def _checked(end: ItemEnd, work: ItemWork) -> ItemEnd:

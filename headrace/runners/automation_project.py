@@ -69,12 +69,13 @@ def requirements_of(project: Path) -> Requirements:
 
 def lend(project: Path, root: Path) -> Path:
     """
-    Make a folder in *root* that shows the project's files, and give it.
+    Make a folder in *root* that shows the project's files, and give it; beside it a folder for temporary files.
 
     The function runs in it: it reads the project's files by relative paths, and what it writes there is its own.
     """
     folder = root / _WORK
     take_back(root)
+    (root / _TMP).mkdir(parents=True, exist_ok=True)
     folder.mkdir(exist_ok=True)
     for entry in project.iterdir():
         (folder / entry.name).symlink_to(entry.absolute())

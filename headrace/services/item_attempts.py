@@ -7,6 +7,7 @@ next one are one transaction.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -30,6 +31,8 @@ from headrace.store import fan_outs, jobs
 from headrace.store.database import Connection, Database
 from headrace.store.fan_outs import ItemClaim, ItemStanding, Locked
 from headrace.store.sealing import Sealer
+
+_REMEMBERED_PLANS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +83,7 @@ class ItemAttempts:
         self._admission = admission
         self._item_id = item_id
         self._chance = chance
+        self._plans: OrderedDict[UUID, tuple[Plan, dict[str, Any]]] = OrderedDict()
 
     async def claim(self, job_id: UUID, ordinal: int, *, node_id: UUID, node_name: str) -> ItemWork | None:
         """
@@ -90,11 +94,23 @@ class ItemAttempts:
             if claimed is None:
                 return None
             job = await jobs.read(connection, job_id)
-            plan, sealed = await jobs.plan_of(connection, job_id)
+            plan, inputs = await self._plan(connection, job_id)
         assert job is not None  # noqa: S101 - its item was claimed in the same transaction
         claim, item = claimed
-        inputs = self._sealer.open(sealed, f"job:{job_id}") if sealed is not None else {}
         return ItemWork(claim=claim, item=item, job=job, plan=plan, sealed=inputs)
+
+    async def _plan(self, connection: Connection, job_id: UUID) -> tuple[Plan, dict[str, Any]]:
+        """
+        Give a job's plan and open inputs. Neither ever changes, so those of the last few jobs are remembered.
+        """
+        if job_id not in self._plans:
+            plan, sealed = await jobs.plan_of(connection, job_id)
+            inputs = self._sealer.open(sealed, f"job:{job_id}") if sealed is not None else {}
+            self._plans[job_id] = plan, inputs
+            if len(self._plans) > _REMEMBERED_PLANS:
+                self._plans.popitem(last=False)
+        self._plans.move_to_end(job_id)
+        return self._plans[job_id]
 
     async def standing(self, claim: ItemClaim) -> ItemStanding:
         async with self._database.connection() as connection:
