@@ -76,7 +76,7 @@ async def _export_one(stage: Stage, target: Connector) -> tuple[Failed | None, T
     if not ended.succeeded or stage.children.exceeded is not None:
         return await stage.diagnose([ended]), state
     if reads_singer and left > 0 and not (position == 0 and state.state is not None):
-        return _left_early(stage, target, ended, left), state
+        return Failed(left_early(target, ended, left)), state
     return None, state
 
 
@@ -106,14 +106,16 @@ def _no_singer(stage: Stage, target: Connector) -> Failed:
     )
 
 
-def _left_early(stage: Stage, target: Connector, ended: Exit, left_bytes: int) -> Failed:
-    return Failed(
-        Cause(
-            stage=stage.name,
-            sentence=f"{target.spec.name} ended without an error before it had read its input ({left_bytes:,} bytes left).",
-            instruction="Look at the target's own log lines: it must read to the end or exit with a code other than 0.",
-            evidence={"exit_code": ended.code, "unread_bytes": left_bytes},
-        )
+def left_early(target: Connector, ended: Exit, left_bytes: int | None = None) -> Cause:
+    """
+    Say that a target which ended well has not read all it was given.
+    """
+    left = "" if left_bytes is None else f" ({left_bytes:,} bytes left)"
+    return Cause(
+        stage="export",
+        sentence=f"{target.spec.name} ended without an error before it had read its input{left}.",
+        instruction="Look at the target's own log lines: it must read to the end or exit with a code other than 0.",
+        evidence={"exit_code": ended.code, **({} if left_bytes is None else {"unread_bytes": left_bytes})},
     )
 
 

@@ -12,6 +12,8 @@ import errno
 import fcntl
 import os
 import select
+import struct
+import termios
 import time
 from collections.abc import Callable
 
@@ -19,6 +21,7 @@ READ_BYTES = 256 << 10
 SHORT_READ_BYTES = 64 << 10
 PAUSE_SECONDS = 0.002
 _PIPE_SIZES = (1 << 20, 256 << 10)
+_DRAIN_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.05)
 
 
 def grow_pipe(fd: int) -> None:
@@ -104,3 +107,28 @@ def write_all(fd: int, data: bytes) -> bool:
             return False
         raise
     return True
+
+
+def drained(fd: int) -> bool:
+    """
+    Wait until all that was written to a pipe has been read; False when nobody reads it any more.
+
+    Only while the writing end is open does its reader's leaving show; once it is closed, what lies unread is lost without a word.
+    """
+    gone = select.poll()
+    gone.register(fd, 0)  # POLLERR is always told: the reading end was closed
+    pauses = iter(_DRAIN_SECONDS)
+    seconds = 0.0
+    while not gone.poll(seconds * 1000):
+        if not _unread_bytes(fd):
+            return True
+        seconds = next(pauses, _DRAIN_SECONDS[-1])
+    return False
+
+
+def _unread_bytes(fd: int) -> int:
+    try:
+        (count,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0" * 4))
+    except OSError:  # no pipe: what was written has arrived
+        return 0
+    return int(count)

@@ -5,7 +5,7 @@ Bytes are forwarded first and looked at second, so latency is the pipe's. Who en
 
 | ended first | what the relay does | `finished` says | exit | to blame |
 |---|---|---|---|---|
-| tap, exit 0 | forwards the rest, closes the target's input | `target_closed: false`, no error | 0 | nobody; the job's end is the target's exit |
+| tap, exit 0 | forwards the rest, waits until it is read, closes the target's input | `target_closed: false`, no error | 0 | nobody; the job's end is the target's exit |
 | tap, exit not 0 or killed | the same; the target keeps what it got | the same, `truncated_line` if it was cut in a line | 0, 65 if cut | the tap |
 | target, exit not 0 | meets a closed pipe, closes the tap's, which gets SIGPIPE | `target_closed: true` | 0 | the target: the tap's BrokenPipeError is a consequence |
 | target, exit 0 before the end of input | the same | `target_closed: true` | 0 | the target: it left early, so the job is no success |
@@ -47,7 +47,7 @@ from headrace.runners.data_errors import (
     excerpt,
     exit_code,
 )
-from headrace.runners.pipes import PAUSE_SECONDS, READ_BYTES, PipeReader, grow_pipe, write_all
+from headrace.runners.pipes import PAUSE_SECONDS, READ_BYTES, PipeReader, drained, grow_pipe, write_all
 from headrace.runners.report import PROGRESS_SECONDS, Changes, NoiseLog, Reporter
 from headrace.runners.scanner import Scanner
 from headrace.runners.sync_spec import MaxRecords, limit_of
@@ -169,7 +169,7 @@ class Relay:
                 return
             self._scanner.feed(chunk)
             self._tell()
-        if reader.peer_closed:
+        if reader.peer_closed or not drained(target):
             self._leave_target()
 
     def _leave_target(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from headrace.core.outcome import Failed, Succeeded
 from headrace.core.plan import Limits as PlanLimits
 from headrace.runners.connector import Connector, lend_config
+from headrace.runners.export import left_early
 from headrace.runners.job_root import write_json
 from headrace.runners.process import Exit
 from headrace.runners.reports import Reports, close, own_program
@@ -69,7 +70,7 @@ async def pipe(
     state = await asyncio.to_thread(printed.read)
     if state.state is not None:
         write_json(root.target_state, state.state)
-    return await _pipe_outcome(stage, _Ends(tap_end, relay_end, target_end), reports, state)
+    return await _pipe_outcome(stage, target, _Ends(tap_end, relay_end, target_end), reports, state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,9 @@ class _Ends:
     target: Exit
 
 
-async def _pipe_outcome(stage: Stage, ends: _Ends, reports: Reports, state: TargetState) -> Succeeded | Failed:
+async def _pipe_outcome(
+    stage: Stage, target: Connector, ends: _Ends, reports: Reports, state: TargetState
+) -> Succeeded | Failed:
     finished = reports.finished
     output: dict[str, Any] = {
         "record_count": reports.counts,
@@ -89,8 +92,10 @@ async def _pipe_outcome(stage: Stage, ends: _Ends, reports: Reports, state: Targ
     }
     if stage.children.exceeded is not None:
         return replace(await stage.diagnose([ends.tap, ends.target]), output=output)
-    target_first = finished.get("target_closed") or ends.target.order < ends.tap.order
-    if not ends.target.succeeded or (target_first and not ends.tap.succeeded):
+    closed, before_tap = finished.get("target_closed"), ends.target.order < ends.tap.order
+    if closed and ends.target.succeeded and (ends.tap.succeeded or before_tap):
+        return Failed(left_early(target, ends.target), output=output)
+    if not ends.target.succeeded or ((closed or before_tap) and not ends.tap.succeeded):
         failed = await stage.diagnose([ends.target])
         return replace(failed, cause=replace(failed.cause, stage="export"), output=output)
     if finished.get("error"):

@@ -135,6 +135,23 @@ def test_a_target_that_leaves_while_the_tap_is_silent_is_noticed(tmp_path: Path)
     child.end()
 
 
+def test_a_target_that_leaves_what_the_pipe_still_held_is_noticed(tmp_path: Path):
+    """
+    The tap has ended well and its last lines lie in the target's pipe: they were not written by anybody, so that is no success.
+    """
+    target = Target()
+    child = start_relay(tmp_path, target)
+    child.write(schema({"id": INTEGER}), *records(100))
+    assert child.process.stdin is not None
+    child.process.stdin.close()
+    os.read(target.read_fd, 100)
+    os.close(target.read_fd)
+
+    assert child.wait_for("finished")["target_closed"] is True
+    assert child.process.wait(DEADLINE_SECONDS) == 0
+    child.end()
+
+
 def test_a_tap_cut_in_a_line_is_a_named_error(tmp_path: Path):
     """
     The target got the cut line too; the report says that it was cut.
