@@ -127,7 +127,7 @@ def test_what_cannot_be_set_up_fails_the_stage_that_needs_it(
         ("script-memory", "out of memory: limit 100 MB, peak"),
     ],
 )
-@row("drill 38", "6.3 exit code")
+@row("drill 35", "drill 38", "6.3 exit code")
 def test_a_script_that_fails_fails_the_etl(shared_server: RunningServer, flow: str, says: str) -> None:
     record = shared_server.run(flow, "acme", seconds=90)
     folder = shared_server.folder(record)

@@ -72,7 +72,7 @@ def test_a_deleted_file_stays_deleted_unless_another_job_wrote_it(tmp_path: Path
     assert (kept / "orders.snapshot.csv").exists()
 
 
-@row("6.5 lock", "10 8")
+@row("6.5 lock", "10 8", "drill 40")
 def test_half_written_files_and_links_go_nowhere(tmp_path: Path, kept: Path) -> None:
     """
     A file whose writer died is deleted on both ways; a link could lead out of the tenant's folder.

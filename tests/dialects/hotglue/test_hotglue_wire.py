@@ -348,7 +348,7 @@ async def test_history_and_latest_list_newest_first(client: httpx2.AsyncClient) 
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
-@row("2.2 J6")
+@row("2.2 J6", "drill 41")
 async def test_a_job_can_be_killed(client: httpx2.AsyncClient, house: House, method: str) -> None:
     """
     A job that no worker has ends at once, in a word that makes clients stop polling.
