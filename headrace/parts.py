@@ -21,6 +21,7 @@ from headrace.core.ports import Dialect
 from headrace.dialects.hotglue.access_tokens import HotglueAccessToken
 from headrace.dialects.hotglue.discover import HotglueDiscover
 from headrace.dialects.hotglue.project import HotglueDialect
+from headrace.dialects.hotglue.real_time import HotglueRealTime
 from headrace.dialects.intuned.project import IntunedDialect
 from headrace.dialects.matatika.project import MatatikaDialect
 from headrace.engine.procrastinate import ProcrastinateQueue, open_pool
@@ -57,6 +58,7 @@ def dialects() -> dict[str, Dialect]:
         HotglueDialect(),
         HotglueDiscover(),
         HotglueAccessToken(),
+        HotglueRealTime(),
         IntunedDialect(),
         MatatikaDialect(),
     ]

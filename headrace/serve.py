@@ -31,6 +31,7 @@ from headrace.dialects.hotglue.compile_v2 import read_connector_run
 from headrace.dialects.hotglue.discover import Discovers
 from headrace.dialects.hotglue.doors import Doors
 from headrace.dialects.hotglue.linking_wire import show_change
+from headrace.dialects.hotglue.real_time import RealTime
 from headrace.dialects.hotglue.routes import hotglue_wire
 from headrace.dialects.hotglue.run import RunFlows
 from headrace.dialects.hotglue.schedules import SubmitScheduled
@@ -193,6 +194,9 @@ def hotglue_of(p: Parts, matatika: Matatika, intuned: IntunedServices) -> Tenanc
     access_tokens = AccessTokens(
         p.flows, linking, p.jobs, limits=limits, api_url=api_url, now=now, new_id=new_id, chance=secrets.token_bytes
     )
+    real_time = RealTime(
+        p.flows, p.jobs, limits=limits, api_url=api_url, now=now, new_id=new_id, chance=secrets.token_bytes
+    )
     return Tenancy(
         doors=Doors(p.access, tokens),
         flows=p.flows,
@@ -203,6 +207,7 @@ def hotglue_of(p: Parts, matatika: Matatika, intuned: IntunedServices) -> Tenanc
         run_connector=run_connector,
         discovers=discovers,
         access_tokens=access_tokens,
+        real_time=real_time,
         schedules=schedules,
         after_link=AfterLink(schedules, discovers, run_flow, run_connector, now=now),
         now=now,

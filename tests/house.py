@@ -22,6 +22,7 @@ from headrace.core.queue import Ticket
 from headrace.dialects.hotglue.access_tokens import HotglueAccessToken
 from headrace.dialects.hotglue.discover import HotglueDiscover
 from headrace.dialects.hotglue.project import HotglueDialect
+from headrace.dialects.hotglue.real_time import HotglueRealTime
 from headrace.dialects.intuned.project import IntunedDialect
 from headrace.engine.procrastinate import ProcrastinateQueue
 from headrace.services.access import Access
@@ -107,7 +108,13 @@ class House:
             self.sealer,
             {
                 dialect.name: dialect
-                for dialect in (HotglueDialect(), HotglueDiscover(), HotglueAccessToken(), IntunedDialect())
+                for dialect in (
+                    HotglueDialect(),
+                    HotglueDiscover(),
+                    HotglueAccessToken(),
+                    HotglueRealTime(),
+                    IntunedDialect(),
+                )
             },
             monotonic=time.monotonic,
             new_id=uuid4,

@@ -21,6 +21,7 @@ from headrace.dialects.hotglue.compile_v2 import read_connector_run
 from headrace.dialects.hotglue.discover import Discovers
 from headrace.dialects.hotglue.doors import Doors
 from headrace.dialects.hotglue.linking_wire import show_change
+from headrace.dialects.hotglue.real_time import RealTime
 from headrace.dialects.hotglue.run import RunFlows
 from headrace.dialects.hotglue.schedules import SubmitScheduled
 from headrace.dialects.hotglue.tenancy import Tenancy
@@ -86,6 +87,9 @@ def tenancy_of(
         chance=secrets.token_bytes,
         slot_seconds=slot_seconds,
     )
+    real_time = RealTime(
+        house.flows, house.jobs, limits=Limits(), api_url=API_URL, now=_now, new_id=uuid4, chance=secrets.token_bytes
+    )
     return Tenancy(
         doors=Doors(house.access, tokens),
         flows=house.flows,
@@ -96,6 +100,7 @@ def tenancy_of(
         run_connector=run_connector,
         discovers=discovers,
         access_tokens=access_tokens,
+        real_time=real_time,
         schedules=schedules,
         after_link=AfterLink(schedules, discovers, run_flow, run_connector, now=now),
         now=now,

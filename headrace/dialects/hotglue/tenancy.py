@@ -12,6 +12,7 @@ from headrace.dialects.hotglue.access_tokens import AccessTokens
 from headrace.dialects.hotglue.after_link import AfterLink
 from headrace.dialects.hotglue.discover import Discovers
 from headrace.dialects.hotglue.doors import Doors
+from headrace.dialects.hotglue.real_time import RealTime
 from headrace.http.services_bundle import RunFlow
 from headrace.services.connections import Linking
 from headrace.services.flows import Flows
@@ -35,6 +36,7 @@ class Tenancy:
     run_connector: RunFlow
     discovers: Discovers
     access_tokens: AccessTokens
+    real_time: RealTime
     schedules: Schedules
     after_link: AfterLink
     now: Callable[[], datetime]

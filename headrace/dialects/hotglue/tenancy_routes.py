@@ -9,6 +9,7 @@ from starlette.routing import Route
 from headrace.dialects.hotglue.access_token_routes import AccessTokenRoutes
 from headrace.dialects.hotglue.flow_routes import FlowRoutes
 from headrace.dialects.hotglue.linking_routes import linking_routes
+from headrace.dialects.hotglue.real_time_routes import RealTimeRoutes
 from headrace.dialects.hotglue.schedule_routes import ScheduleRoutes
 from headrace.dialects.hotglue.tenancy import Tenancy
 from headrace.dialects.hotglue.tenant_routes import TenantRoutes
@@ -24,4 +25,5 @@ def tenancy_routes(tenancy: Tenancy) -> list[Route]:
         *ScheduleRoutes(tenancy).routes(),
         *linking_routes(tenancy),
         *AccessTokenRoutes(tenancy).routes(),
+        *RealTimeRoutes(tenancy).routes(),
     ]

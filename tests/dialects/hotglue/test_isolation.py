@@ -23,7 +23,13 @@ from headrace.dialects.hotglue.tenancy import Tenancy
 from headrace.dialects.hotglue.tenancy_routes import tenancy_routes
 
 MARK = "mark-of-acme"
-FILLED = {"env_id": "demo", "flow_id": "flights", "connector": "tap-flights"}
+FILLED = {
+    "connector_id": "tap-flights",
+    "stream": "people",
+    "env_id": "demo",
+    "flow_id": "flights",
+    "connector": "tap-flights",
+}
 OPEN = {"/openapi.json"}
 
 
