@@ -12,12 +12,14 @@ from headrace.dialects.intuned.places import IntunedServices
 from headrace.dialects.intuned.run import StartAutomations
 from headrace.dialects.intuned.schedules import SubmitScheduledJob, expression
 from headrace.parts import Parts, limits_of, new_id, now
+from headrace.services.auth_sessions import AuthSessions
 from headrace.services.automations import Automations
 from headrace.services.batch_schedules import BatchSchedules
 from headrace.services.batches import Batches
 from headrace.services.fan_outs import FanOuts
 from headrace.services.result_links import ResultLinks
 from headrace.services.schedules import Schedules
+from headrace.store.auth_sessions import AuthSessions as AuthSessionStore
 from headrace.store.batch_schedules import BatchSchedules as BatchScheduleStore
 from headrace.store.batches import Batches as BatchStore
 from headrace.store.schedules import Schedules as ScheduleStore
@@ -31,7 +33,10 @@ def intuned_of(p: Parts) -> IntunedServices:
     batches = Batches(BatchStore(p.database, p.sealer), p.jobs, fan_outs, new_id=new_id)
     project = p.settings.project.absolute() if p.settings.project else None
     automations = Automations(p.files, folder=project)
-    start = StartAutomations(batches, p.jobs, limits=limits_of(p.settings), new_id=new_id, chance=secrets.token_bytes)
+    sessions = AuthSessions(AuthSessionStore(p.database, p.sealer), p.jobs, fan_outs, new_id=new_id)
+    start = StartAutomations(
+        batches, p.jobs, sessions, limits=limits_of(p.settings), new_id=new_id, chance=secrets.token_bytes
+    )
     submit = SubmitScheduledJob(p.access, automations, batches, start)
     schedules = BatchSchedules(
         BatchScheduleStore(p.database, dialect=DIALECT),
@@ -50,6 +55,7 @@ def intuned_of(p: Parts) -> IntunedServices:
         jobs=p.jobs,
         links=ResultLinks(p.sealer, now=now),
         schedules=schedules,
+        sessions=sessions,
         start=start,
         submit_scheduled=submit,
     )

@@ -59,6 +59,9 @@ class Settings(BaseSettings):
         30.0, description="Time that running jobs get at shutdown before they are handed back."
     )
     max_crashes: int = Field(3, description="Attempts that may end without a word before a job is parked as failed.")
+    session_check_seconds: float = Field(
+        60.0, description="How long the check of an automation's login counts while a job runs."
+    )
 
     body_limit_bytes: int = Field(16 * 2**20, description="Largest request body.")
     wall_seconds: float | None = Field(6 * 3600.0, description="Longest time of one step.")

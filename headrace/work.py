@@ -9,6 +9,7 @@ import os
 import random
 import secrets
 import socket
+from datetime import timedelta
 
 import structlog
 
@@ -28,10 +29,12 @@ from headrace.runners.environments import Environments
 from headrace.runners.git import GitRules
 from headrace.runners.process import ShimPool
 from headrace.services.item_attempts import ItemAttempts
+from headrace.services.item_logins import ItemLogins
 from headrace.services.job_keys import JobKeys
 from headrace.services.pipeline_states import PipelineStates
 from headrace.services.tenant_locks import TenantLocks
 from headrace.settings import Settings
+from headrace.store.auth_sessions import AuthSessions
 
 log = structlog.get_logger(__name__)
 
@@ -69,8 +72,17 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
                 p.queue,
                 p.announcements,
                 p.admission,
-                item_id=lambda: run_id(secrets.token_bytes(RUN_ID_LENGTH)),
+                item_id=_new_run_id,
                 chance=random.random,
+                logins=ItemLogins(
+                    AuthSessions(p.database, p.sealer),
+                    p.sealer,
+                    p.queue,
+                    p.announcements,
+                    new_id=new_id,
+                    item_id=_new_run_id,
+                    good_for=timedelta(seconds=settings.session_check_seconds),
+                ),
             ),
             ItemExecutor(
                 pool,
@@ -104,6 +116,10 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
         async with background(duties):
             p.admission.wake()
             await p.queue.work(route(worker.handle, items.handle), node=node, stop=stop)
+
+
+def _new_run_id() -> str:
+    return run_id(secrets.token_bytes(RUN_ID_LENGTH))
 
 
 def _give_up(reason: str) -> None:

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -25,6 +25,8 @@ from headrace.engine.procrastinate import Node, ProcrastinateQueue, open_pool
 from headrace.services.admission import Admission
 from headrace.services.fan_outs import FanOuts
 from headrace.services.item_attempts import ItemAttempts, ItemWork
+from headrace.services.item_logins import ItemLogins
+from headrace.store.auth_sessions import AuthSessions
 from headrace.store.database import Connection
 
 DEADLINE_SECONDS = 60.0
@@ -72,6 +74,7 @@ class Batches:
 
     def __init__(self, house: House) -> None:
         self.house = house
+        self.login_good_for = timedelta(seconds=60)
         self.fan_outs = FanOuts(house.database, house.sealer, house.queue, house.admission, house.announcements)
         self.attempts = self.attempts_over(house.admission)
         self._ids = itertools.count(1)
@@ -86,6 +89,15 @@ class Batches:
             admission,
             item_id=lambda: f"added-{uuid4()}",
             chance=lambda: 0.0,
+            logins=ItemLogins(
+                AuthSessions(house.database, house.sealer),
+                house.sealer,
+                house.queue,
+                house.announcements,
+                new_id=uuid4,
+                item_id=lambda: f"check-{uuid4()}",
+                good_for=self.login_good_for,
+            ),
         )
 
     async def submit(

@@ -137,6 +137,19 @@ async def get_auth_session_parameters() -> dict[str, Any]:
     return dict(parameters)
 
 
+async def get_auth_session_state() -> dict[str, Any]:
+    """
+    Give the call's login itself: `cookies`, `origins` and `sessionStorage`, or what a `create` without a page has returned.
+
+    Raises:
+        NoCallError: the call has no login.
+    """
+    state = call.needed().call.session
+    if state is None:
+        raise NoCallError("This call has no auth session.")
+    return dict(state)
+
+
 @dataclass(frozen=True)
 class RunInfo:
     """

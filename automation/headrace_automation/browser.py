@@ -60,7 +60,10 @@ async def with_browser(call: Call, function: functions.Function) -> Any:
         browser = Browser(call, stack)
         if is_deferred(function):
             given = functions.arguments(function, None, call.parameters)
-            return await function(*given, ensure_browser=browser.ensure)
+            result = await function(*given, ensure_browser=browser.ensure)
+            if call.kind == "check":
+                return bool(result)
+            return await state_of(browser.context) if call.kind == "create" and browser.context else result
         context, page = await browser.ensure()
         if call.kind == "check":
             return bool(await function(page))
@@ -79,6 +82,13 @@ class Browser:
         self._call = call
         self._stack = stack
         self._open: tuple[Any, Any] | None = None
+
+    @property
+    def context(self) -> Any:
+        """
+        The context, once it was asked for; else None.
+        """
+        return self._open[0] if self._open else None
 
     async def ensure(self) -> tuple[Any, Any]:
         """

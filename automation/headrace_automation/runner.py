@@ -61,11 +61,25 @@ def main() -> None:
 async def _run(running: call.Running) -> Any:
     asked = running.call
     function = functions.load(asked.project, asked.kind, asked.name)
-    if asked.kind == "api" and not needs_browser(function, asked):
-        return await function(*functions.arguments(function, None, asked.parameters), **_deferred(function))
+    if not needs_browser(function, asked):
+        return await _without_browser(function, asked)
     from headrace_automation.browser import with_browser
 
     return await with_browser(asked, function)
+
+
+async def _without_browser(function: functions.Function, asked: call.Call) -> Any:
+    if asked.kind == "check":
+        given = functions.arguments(function, None, None)[:1]
+        return bool(await function(*given))
+    result = await function(*functions.arguments(function, None, asked.parameters), **_deferred(function))
+    if asked.kind == "create" and not isinstance(result, dict):
+        raise RefusedError(
+            "invalid",
+            "auth-sessions/create.py uses no page, so what it returns is the session, and that is no dict.",
+            "Return a dict, such as {'cookies': [...]}, or log in on the page.",
+        )
+    return result
 
 
 def needs_browser(function: functions.Function, asked: call.Call) -> bool:

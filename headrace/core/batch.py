@@ -23,6 +23,7 @@ class AutomationProject:
         max_concurrent: calls in flight at once over all jobs and runs of the project.
         api_access: whether single runs may be started; jobs always may.
         auth_sessions: whether every call needs a kept login.
+        recorded_sessions: whether its logins are made by a person, so that no code can make them.
         source: digest of the stored copy of the folder.
         jobs: jobs that are files of the project, by name: what each says, as the JSON of a file.
         options: what every call is told: `browser` (true, false, or by the function), `headful`, `browser_size`.
@@ -36,6 +37,7 @@ class AutomationProject:
     max_concurrent: int = 1
     api_access: bool = True
     auth_sessions: bool = False
+    recorded_sessions: bool = False
     source: str | None = None
     jobs: Mapping[str, bytes] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)

@@ -86,6 +86,8 @@ class FanOutRecord:
         total: items so far; rises when items are added.
         live: items admitted or running.
         pause_requested_at: no more items are started since; None when none asked.
+        stop_cause: why it pauses or was ended, where nobody asked for that.
+        awaits: the job that has to end before more items are started.
     """
 
     total: int
@@ -94,6 +96,8 @@ class FanOutRecord:
     cancelled: int
     live: int = 0
     pause_requested_at: datetime | None = None
+    stop_cause: Cause | None = None
+    awaits: UUID | None = None
 
     @property
     def unfinished(self) -> int:
@@ -109,6 +113,24 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionEnd:
+    """
+    What a try found out about the login that it used or worked on.
+
+    Attributes:
+        valid: whether the check found it good, as it is or made again.
+        generation: of the state that was looked at.
+        state: JSON of the new state, as bytes; None when none was made.
+        remade: whether making it was tried.
+    """
+
+    valid: bool
+    generation: int = 0
+    state: bytes | None = None
+    remade: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ItemEnd:
     """
     How one try of an item ended.
@@ -116,11 +138,15 @@ class ItemEnd:
     Attributes:
         result: JSON value, as bytes; only of success.
         wanted: further items; those of a try that did not succeed are dropped.
+        session: what was found out about its login; None when nobody looked.
+        noted: small JSON values that stay with an item whose try is given back.
     """
 
     outcome: Outcome
     result: bytes | None = None
     wanted: tuple[Wanted, ...] = field(default=())
+    session: SessionEnd | None = None
+    noted: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -282,6 +282,33 @@ class ItemSink(Struct, frozen=True, kw_only=True):
     names: tuple[str, ...] | None = None
 
 
+class SessionUse(Struct, frozen=True, kw_only=True):
+    """
+    The login that the items of a job need; with *operation*, the one that its only item makes or checks.
+
+    Attributes:
+        name: of the login in its project.
+        operation: None in a job that uses it.
+        check_attempts: tries of the check, one of which must succeed.
+        create_attempts: tries of making it.
+        recreate: whether one that is not valid is made again with the parameters that are kept.
+        timeout_seconds: of one try.
+        proxy: name of the sealed input with the proxy's URL for checking and making; None for the login's own, else the item's.
+        given: name of the sealed input with `parameters` (JSON text) and `proxy`, of a `create` or `update`.
+        on_lost: what becomes of a job that has begun when its login cannot be made valid any more.
+    """
+
+    name: str
+    operation: Literal["create", "update", "validate"] | None = None
+    check_attempts: int = 3
+    create_attempts: int = 3
+    recreate: bool = True
+    timeout_seconds: float = 600.0
+    proxy: str | None = None
+    given: str | None = None
+    on_lost: Literal["pause", "cancel"] = "pause"
+
+
 class FanOut(Struct, frozen=True, kw_only=True):
     """
     A job of items instead of steps: each is admitted by itself, to whichever worker has a free slot.
@@ -297,6 +324,7 @@ class FanOut(Struct, frozen=True, kw_only=True):
         max_attempts: tries that an item has that was added.
         retry_base_seconds: pause after the first failed try of an item; doubles with each.
         retry_limit_seconds: longest pause between two tries.
+        session: login that the items need.
     """
 
     item: Automation
@@ -310,6 +338,7 @@ class FanOut(Struct, frozen=True, kw_only=True):
     retry_base_seconds: float = 1.0
     retry_limit_seconds: float = 60.0
     sink: ItemSink | None = None
+    session: SessionUse | None = None
 
 
 class Plan(Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -17,6 +17,7 @@ import msgspec
 from headrace.core.errors import DefinitionError, EnvironmentBuildError, HeadraceError, RetriableError
 from headrace.core.fan_out import ItemEnd
 from headrace.core.outcome import Blame, Cause, Failed, Succeeded
+from headrace.engine.login_operations import operate, secrets_of_login, secrets_of_state, with_login
 from headrace.runners.automation import AutomationRunner
 from headrace.runners.item_call import ItemCall
 from headrace.runners.job_root import JobRoot
@@ -33,6 +34,7 @@ from headrace.store.logs import LogEntry, Logs
 RESULT_BYTES = 2 * 2**20
 """Largest result of an item, as UTF-8 JSON: what Intuned documents (2026)."""
 
+_HELD_LOG_BYTES = 4 * 2**20
 _LATEST_SECONDS = 24 * 3600.0  # a function may extend its time; not for ever
 
 
@@ -67,13 +69,22 @@ class ItemExecutor:
         """
         prefix = f"{folder_of(work.job.id, work.job.created_at)}/items/{work.item.ordinal:06d}"
         root = JobRoot(await self._files.obtain(prefix))
+        usage: dict[str, int | None] = {"memory_peak_bytes": None}
         try:
-            async with self._log(work) as book:
-                call = await self._call(work)
+            call = await self._call(work)
+            async with self._log(work) as (book, learned):
                 program = await self._run_item.program(book, call)
-                async with self._stage(work, root, book, program) as stage:
-                    end = _checked(await self._run_item(stage, call), work)
-                usage = {"memory_peak_bytes": stage.children.usage.peak_memory_bytes}
+
+                async def run(call: ItemCall) -> ItemEnd:
+                    async with self._stage(work, root, book, program) as stage:
+                        end = _checked(await self._run_item(stage, call), work)
+                    peak = stage.children.usage.peak_memory_bytes
+                    usage["memory_peak_bytes"] = max(usage["memory_peak_bytes"] or 0, peak or 0) or None
+                    return end
+
+                end = await _try(work, call, run)
+                if end.session is not None and end.session.state is not None:
+                    learned.update(secrets_of_state(end.session.state))
         except (EnvironmentBuildError, DefinitionError) as error:
             return _not_started(work, error, Blame.DEVELOPER)
         except RetriableError:
@@ -87,7 +98,7 @@ class ItemExecutor:
         return end
 
     async def _call(self, work: ItemWork) -> ItemCall:
-        item, plan = work.item, work.fan_out
+        item, plan, login = work.item, work.fan_out, work.login
         return ItemCall(
             folder=await self._folder(work),
             name=item.name,
@@ -101,6 +112,9 @@ class ItemExecutor:
             grows=plan.grows,
             proxy=work.sealed.get(plan.item.proxy) if plan.item.proxy else None,
             options=plan.item.options,
+            session=login.state if login else None,
+            session_parameters=login.parameters if login else None,
+            session_name=login.name if login else None,
         )
 
     async def _folder(self, work: ItemWork) -> Path:
@@ -136,9 +150,17 @@ class ItemExecutor:
             )
 
     @asynccontextmanager
-    async def _log(self, work: ItemWork) -> AsyncIterator[JobLog]:
+    async def _log(self, work: ItemWork) -> AsyncIterator[tuple[JobLog, set[str]]]:
+        """
+        Open the item's log; also gives a set for secrets that are learned on the way.
+
+        The log of an operation on a login is held back until its end: what makes a login may print it, and only then is known what that is.
+        """
         job_id, ordinal = work.job.id, work.item.ordinal
         seq, line = await self._logs.last_line(job_id, step=ordinal)
+
+        use, held, learned = work.fan_out.session, list[LogLine](), set[str]()
+        operation = use is not None and use.operation is not None
 
         async def keep(lines: list[LogLine]) -> None:
             nonlocal seq
@@ -146,12 +168,33 @@ class ItemExecutor:
             await self._logs.append(job_id, seq + 1, entries, step=ordinal)
             seq += 1
 
-        known: set[str] = set()
+        async def hold(lines: list[LogLine]) -> None:
+            held.extend(lines)
+
+        known: set[str] = secrets_of_login(work)
         for value in (*work.sealed.values(), work.plan.variables):
             known |= secrets_of(value)
-        limits = LogLimits(job_bytes=work.fan_out.item.limits.log_bytes)
-        async with JobLog(keep, Redactor(known), limits=limits, clock=self._clock) as book:
-            yield book
+        most = work.fan_out.item.limits.log_bytes
+        limits = LogLimits(job_bytes=min(most, _HELD_LOG_BYTES) if operation else most)
+        try:
+            async with JobLog(hold if operation else keep, Redactor(known), limits=limits, clock=self._clock) as book:
+                yield book, learned
+        finally:
+            if held:
+                redactor = Redactor(learned)
+                await keep([each._replace(text=redactor.redact(each.text)) for each in held])
+
+
+async def _try(work: ItemWork, call: ItemCall, run: Callable[[ItemCall], Awaitable[ItemEnd]]) -> ItemEnd:
+    """
+    Run an item: a function of the project, or an operation on a login.
+    """
+    use = work.fan_out.session
+    if use is None:
+        return await run(call)
+    if use.operation is not None:
+        return await operate(work, use, call, run)
+    return await with_login(work, use, call, run)
 
 
 def _holds_files(folder: Path) -> bool:

@@ -37,6 +37,7 @@ class ItemCall:
         kind: `api`; `create` makes a login and has its state as result, `check` says whether one still holds.
         session: JSON of a login's state, as `create` gave it; for `check`, and for functions that need one.
         session_parameters: JSON object that the login was made with.
+        session_name: what the login is called.
     """
 
     folder: Path
@@ -54,6 +55,7 @@ class ItemCall:
     kind: Literal["api", "create", "check"] = "api"
     session: bytes | None = None
     session_parameters: bytes | None = None
+    session_name: str | None = None
 
 
 RunItem = Callable[[Stage, ItemCall], Awaitable[ItemEnd]]

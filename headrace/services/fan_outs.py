@@ -5,13 +5,17 @@ Jobs of items, as whoever asked for them sees and steers them.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+import structlog
+
+from headrace.core.auth_session import MISSING, REFUSED, refusal
 from headrace.core.errors import FinalStateError, NotFoundError
 from headrace.core.fan_out import FanOutRecord, Item
 from headrace.core.outcome import Blame, Cause
-from headrace.core.plan import Plan
+from headrace.core.plan import Plan, SessionUse
 from headrace.core.queue import Queue
 from headrace.core.state import JobState
 from headrace.services.admission import Admission
@@ -20,6 +24,8 @@ from headrace.store import fan_outs, jobs
 from headrace.store.database import Connection, Database
 from headrace.store.fan_outs import ItemAttempt, Items, Locked
 from headrace.store.sealing import Sealer
+
+log = structlog.get_logger(__name__)
 
 TERMINATED = "job-terminated"
 SURPLUS = "job-full"
@@ -51,10 +57,7 @@ class FanOuts:
             locked = await fan_outs.lock(connection, job_id)
             if locked is None or locked.counts.pause_requested_at is not None:
                 return False
-            revoked = await _revoke(connection, self._queue, job_id)
-            await fan_outs.hold(connection, job_id, revoked=revoked)
-            if not await fan_outs.live(connection, job_id):
-                await self._tell(connection, locked, await fan_outs.pause(connection, job_id))
+            await pause(connection, self._queue, self._announcements, locked)
         return True
 
     async def resume(self, job_id: UUID) -> bool:
@@ -65,7 +68,7 @@ class FanOuts:
             locked = await fan_outs.lock(connection, job_id)
             if locked is None or locked.counts.pause_requested_at is None:
                 return False
-            await self._tell(connection, locked, await fan_outs.resume(connection, job_id))
+            await _tell(connection, self._announcements, locked, await fan_outs.resume(connection, job_id))
         self._admission.wake()
         return True
 
@@ -126,9 +129,22 @@ class FanOuts:
         found: dict[str, Any] | None = inputs.get(plan.fan_out.sink.sealed)
         return found
 
-    async def _tell(self, connection: Connection, locked: Locked, event_id: int | None) -> None:
-        if event_id is not None:
-            await self._announcements.announce(connection, locked.job_id, locked.workspace_id, event_id)
+
+async def pause(
+    connection: Connection, queue: Queue, announcements: Announcements, locked: Locked, *, cause: Cause | None = None
+) -> None:
+    """
+    Start no more items of a job; *cause* says why, where nobody asked for it.
+    """
+    revoked = await _revoke(connection, queue, locked.job_id)
+    await fan_outs.hold(connection, locked.job_id, revoked=revoked, cause=cause)
+    if not await fan_outs.live(connection, locked.job_id):
+        await _tell(connection, announcements, locked, await fan_outs.pause(connection, locked.job_id))
+
+
+async def _tell(connection: Connection, announcements: Announcements, locked: Locked, event_id: int | None) -> None:
+    if event_id is not None:
+        await announcements.announce(connection, locked.job_id, locked.workspace_id, event_id)
 
 
 async def terminate(
@@ -150,7 +166,38 @@ async def terminate(
         "", "The job was ended before this item was.", who=Blame.NOBODY, evidence={"code": TERMINATED, "by": by}
     )
     counts = await fan_outs.cancel_rest(connection, job_id, cause, revoked=await _revoke(connection, queue, job_id))
-    await end_if_over(connection, announcements, locked, counts, cancelled=True)
+    await end_if_over(connection, queue, announcements, locked, counts, cancelled=True)
+
+
+async def refuse(
+    connection: Connection,
+    queue: Queue,
+    announcements: Announcements,
+    locked: Locked,
+    session: SessionUse,
+    failure: Cause,
+) -> None:
+    """
+    Stop a job whose login is not valid: one that has begun pauses until somebody has mended it, any other ends.
+    """
+    missing = failure.evidence.get("code") == MISSING
+    begun = session.on_lost == "pause" and await fan_outs.begun(connection, locked.job_id)
+    cause = failure if missing and not begun else refusal(session.name, failure, begun=begun)
+    await fan_outs.set_awaits(connection, locked.job_id, None)
+    log.warning("a job has no valid login", job=str(locked.job_id), session=session.name, reason=cause.sentence)
+    if begun:
+        if locked.counts.pause_requested_at is None:
+            await pause(connection, queue, announcements, locked, cause=cause)
+        else:
+            await fan_outs.set_stop_cause(connection, locked.job_id, cause)
+        return
+    await fan_outs.set_stop_cause(connection, locked.job_id, cause)
+    await _tell(
+        connection, announcements, locked, await fan_outs.request_cancel(connection, locked.job_id, by="the server")
+    )
+    revoked = await _revoke(connection, queue, locked.job_id)
+    counts = await fan_outs.cancel_rest(connection, locked.job_id, cause, revoked=revoked)
+    await end_if_over(connection, queue, announcements, replace(locked, stop_cause=cause), counts, cancelled=True)
 
 
 async def cancel_surplus(connection: Connection, queue: Queue, locked: Locked, counts: FanOutRecord) -> FanOutRecord:
@@ -167,23 +214,52 @@ async def cancel_surplus(connection: Connection, queue: Queue, locked: Locked, c
 
 
 async def end_if_over(
-    connection: Connection, announcements: Announcements, locked: Locked, counts: FanOutRecord, *, cancelled: bool
+    connection: Connection,
+    queue: Queue,
+    announcements: Announcements,
+    locked: Locked,
+    counts: FanOutRecord,
+    *,
+    cancelled: bool,
 ) -> bool:
     """
-    End the job when no item is left, and free its key; tells whether it ended.
+    End the job when no item is left, let those go on that await it, and free its key; tells whether it ended.
     """
     if counts.unfinished:
         return False
-    cause = Cause("", "Job was killed", who=Blame.NOBODY) if cancelled else None
+    cause = _why(locked) if cancelled else None
     ended = await fan_outs.end(
         connection, locked.job_id, JobState.CANCELLED if cancelled else JobState.COMPLETED, cause
     )
     if ended is None:
         return False
     event_id, key, held = ended
+    # Those that await it are locked before its lane is: whoever begins to await takes them in the same order.
+    await _let_go(connection, queue, announcements, locked.job_id)
     await jobs.leave_lane(connection, key, head=held)
     await announcements.announce(connection, locked.job_id, locked.workspace_id, event_id)
     return True
+
+
+def _why(locked: Locked) -> Cause:
+    stopped = locked.stop_cause
+    refused = stopped is not None and stopped.evidence.get("code") in (REFUSED, MISSING)
+    return stopped if stopped is not None and refused else Cause("", "Job was killed", who=Blame.NOBODY)
+
+
+async def _let_go(connection: Connection, queue: Queue, announcements: Announcements, job_id: UUID) -> None:
+    """
+    Start the items of jobs that awaited an ended one; stop them instead when that did not bring what they need.
+    """
+    for waiting in await fan_outs.let_go(connection, job_id):
+        locked = await fan_outs.lock(connection, waiting.job_id)
+        if locked is None:
+            continue
+        plan, _ = await jobs.plan_of(connection, waiting.job_id)
+        if waiting.granted or plan.fan_out is None or plan.fan_out.session is None:
+            await fan_outs.set_awaits(connection, waiting.job_id, None)
+        else:
+            await refuse(connection, queue, announcements, locked, plan.fan_out.session, waiting.failure)
 
 
 async def _revoke(connection: Connection, queue: Queue, job_id: UUID) -> list[int]:

@@ -17,6 +17,7 @@ from uuid import UUID
 import msgspec
 
 from headrace.core import queue
+from headrace.core.auth_session import AuthSession
 from headrace.core.errors import FencedError
 from headrace.core.fan_out import Item, ItemEnd, ItemSettlement, NewItem, settle_item
 from headrace.core.job import Job
@@ -27,6 +28,7 @@ from headrace.core.state import JobState
 from headrace.services.admission import Admission
 from headrace.services.announcements import Announcements
 from headrace.services.fan_outs import cancel_surplus, end_if_over
+from headrace.services.item_logins import ItemLogins
 from headrace.store import fan_outs, jobs
 from headrace.store.database import Connection, Database
 from headrace.store.fan_outs import ItemClaim, ItemStanding, Locked
@@ -42,6 +44,7 @@ class ItemWork:
 
     Attributes:
         sealed: inputs that came with the job, by the names the plan refers to.
+        login: what the item is called with, or, in an operation on a login, that one; None where there is none.
     """
 
     claim: ItemClaim
@@ -49,6 +52,7 @@ class ItemWork:
     job: Job
     plan: Plan
     sealed: Mapping[str, Any]
+    login: AuthSession | None = None
 
     @property
     def fan_out(self) -> FanOut:
@@ -63,6 +67,7 @@ class ItemAttempts:
     Args:
         item_id: makes the id of an item that is added while the job runs.
         chance: gives numbers evenly spread between 0 and 1.
+        logins: lends them; None where no plan needs any.
     """
 
     def __init__(
@@ -75,29 +80,53 @@ class ItemAttempts:
         *,
         item_id: Callable[[], str],
         chance: Callable[[], float],
+        logins: ItemLogins | None = None,
     ) -> None:
         self._database = database
         self._sealer = sealer
         self._queue = tickets
         self._announcements = announcements
         self._admission = admission
+        self._logins = logins
         self._item_id = item_id
         self._chance = chance
         self._plans: OrderedDict[UUID, tuple[Plan, dict[str, Any]]] = OrderedDict()
 
     async def claim(self, job_id: UUID, ordinal: int, *, node_id: UUID, node_name: str) -> ItemWork | None:
         """
-        Take an item for one try; None when it has ended or waits again.
+        Take an item for one try; None when it has ended or waits again, as it does while the login that it needs is checked.
         """
         async with self._database.transaction() as connection:
-            claimed = await fan_outs.claim(connection, job_id, ordinal, node_id=node_id, node_name=node_name)
-            if claimed is None:
-                return None
             job = await jobs.read(connection, job_id)
+            if job is None:
+                return None
             plan, inputs = await self._plan(connection, job_id)
-        assert job is not None  # noqa: S101 - its item was claimed in the same transaction
+            ready, login = await self._login(connection, job, plan, inputs, ordinal)
+            claimed = None
+            if ready:
+                claimed = await fan_outs.claim(connection, job_id, ordinal, node_id=node_id, node_name=node_name)
+        if not ready:
+            self._admission.wake()
+        if claimed is None:
+            return None
         claim, item = claimed
-        return ItemWork(claim=claim, item=item, job=job, plan=plan, sealed=inputs)
+        return ItemWork(claim=claim, item=item, job=job, plan=plan, sealed=inputs, login=login)
+
+    async def _login(
+        self, connection: Connection, job: Job, plan: Plan, sealed: Mapping[str, Any], ordinal: int
+    ) -> tuple[bool, AuthSession | None]:
+        """
+        Say whether an item may be tried now, and with which login.
+        """
+        use = plan.fan_out.session if plan.fan_out else None
+        if use is None or self._logins is None:
+            return True, None
+        if use.operation is not None:
+            return True, await self._logins.of_operation(connection, job, use)
+        if job.cancel_requested_at is not None:  # it is claimed to be cancelled
+            return True, None
+        login = await self._logins.lend(connection, job, plan, sealed, ordinal)
+        return login is not None, login
 
     async def _plan(self, connection: Connection, job_id: UUID) -> tuple[Plan, dict[str, Any]]:
         """
@@ -127,9 +156,23 @@ class ItemAttempts:
             locked = await fan_outs.lock(connection, work.job.id)
             if locked is None:
                 raise FencedError("The job of this item has ended.", job=str(work.job.id))
-            await self._settle(connection, work, _as_asked(end, locked), locked, now)
+            await self._settle(
+                connection, work, await self._noted(connection, work, _as_asked(end, locked)), locked, now
+            )
             await ticket.settle(connection)
             await self._admission.admit(connection)
+
+    async def _noted(self, connection: Connection, work: ItemWork, end: ItemEnd) -> ItemEnd:
+        """
+        Write down what the try has found out about its login, or made of it.
+        """
+        use = work.fan_out.session
+        if use is None or work.login is None or self._logins is None:
+            return end
+        if use.operation is None:
+            return await self._logins.note(connection, work.login, work.item, end)
+        await self._logins.settle(connection, work.login, use, work.sealed, end)
+        return end
 
     async def _settle(
         self, connection: Connection, work: ItemWork, end: ItemEnd, locked: Locked, now: datetime
@@ -153,7 +196,12 @@ class ItemAttempts:
         await fan_outs.add(connection, work.job.id, work.fan_out, added, parent=work.item.ordinal)
         counts = await cancel_surplus(connection, self._queue, locked, replace(counts, total=counts.total + len(added)))
         ended = await end_if_over(
-            connection, self._announcements, locked, counts, cancelled=locked.cancel_requested_at is not None
+            connection,
+            self._queue,
+            self._announcements,
+            locked,
+            counts,
+            cancelled=locked.cancel_requested_at is not None,
         )
         if not ended and locked.counts.pause_requested_at is not None:
             await self._rest(connection, locked)
@@ -190,7 +238,7 @@ def _as_asked(end: ItemEnd, locked: Locked) -> ItemEnd:
         case Failed(cause=cause, output=output) if locked.cancel_requested_at is not None:
             return ItemEnd(outcome=Cancelled(cause, output))
         case outcome:
-            return ItemEnd(outcome=outcome)
+            return ItemEnd(outcome=outcome, session=end.session)
 
 
 def _final(item: Item, end: ItemEnd, settlement: ItemSettlement, now: datetime, *, appended: bytes | None) -> Item:

@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -37,6 +37,8 @@ class _ApiAccess(Struct, rename="camel"):
 
 class _AuthSessions(Struct, rename="camel"):
     enabled: bool = False
+    type: Literal["API", "MANUAL"] = "API"
+    save_traces: bool = False
 
 
 class _Deployed(Struct, rename="camel"):
@@ -127,6 +129,7 @@ def read_automation_project(folder: Path) -> AutomationProject:
         max_concurrent=limit,
         api_access=settings.api_access.enabled,
         auth_sessions=settings.auth_sessions.enabled,
+        recorded_sessions=settings.auth_sessions.type == "MANUAL",
         jobs=_jobs(folder),
         options=_options(settings),
         proxy=proxy if isinstance(proxy, str) else None,
@@ -148,6 +151,8 @@ def _settings(file: Path) -> _Settings:
 def _options(settings: _Settings) -> dict[str, Any]:
     size = {"width": settings.browser_size.width, "height": settings.browser_size.height}
     wanted = {"browser": settings.browser} if settings.browser is not None else {}
+    if settings.auth_sessions.save_traces:
+        wanted["save_session_traces"] = True
     return {**wanted, "headful": settings.headful, "browser_size": size}
 
 

@@ -40,6 +40,7 @@ class Locked:
     counts: FanOutRecord
     max_items: int | None
     cancel_requested_at: datetime | None
+    stop_cause: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +112,10 @@ async def lock(connection: Connection, job_id: UUID) -> Locked | None:
         job_id=job_id,
         workspace_id=row["workspace_id"],
         state=JobState(row["state"]),
-        counts=FanOutRecord(**{name: row[name] for name in (*_COUNTS, "pause_requested_at")}),
+        counts=FanOutRecord(**{name: row[name] for name in (*_COUNTS, "pause_requested_at", "awaits")}),
         max_items=row["max_items"],
         cancel_requested_at=row["cancel_requested_at"],
+        stop_cause=_cause(row["stop_cause"]),
     )
 
 
@@ -161,7 +163,7 @@ async def settle(
     Write what one try made of an item; gives the fan-out's counts after it, None when fenced.
     """
     outcome = end.outcome
-    output = {} if isinstance(outcome, Interrupted) else outcome.output
+    output = end.noted if isinstance(outcome, Interrupted) else outcome.output
     cause = outcome.cause if isinstance(outcome, (Failed, Cancelled)) else None
     parameters = _of(claim) | {
         "state": settlement.state, "final": settlement.state.final, "failed": isinstance(outcome, Failed),
@@ -183,13 +185,45 @@ async def cancel_rest(connection: Connection, job_id: UUID, cause: Cause, *, rev
     return FanOutRecord(**{name: row[name] for name in _COUNTS})
 
 
-async def hold(connection: Connection, job_id: UUID, *, revoked: Sequence[int]) -> None:
+async def hold(connection: Connection, job_id: UUID, *, revoked: Sequence[int], cause: Cause | None = None) -> None:
     """
-    Start no more items for now; those in *revoked* had a ticket that was taken back.
+    Start no more items for now; those in *revoked* had a ticket that was taken back. *cause* says why, where nobody asked for it.
     """
-    await connection.execute(statement("hold_items"), {"job_id": job_id, "revoked": list(revoked)})
+    await put_back(connection, job_id, revoked)
     await _set_pause(connection, job_id, asked=True)
-    await _tell(connection, job_id, EventKind.JOB_PAUSE_REQUESTED)
+    await set_stop_cause(connection, job_id, cause)
+    await _tell(connection, job_id, EventKind.JOB_PAUSE_REQUESTED, **({"reason": cause.sentence} if cause else {}))
+
+
+async def put_back(connection: Connection, job_id: UUID, ordinals: Sequence[int]) -> None:
+    """
+    Let items wait again whose tickets are gone.
+    """
+    await connection.execute(statement("hold_items"), {"job_id": job_id, "revoked": list(ordinals)})
+
+
+async def set_stop_cause(connection: Connection, job_id: UUID, cause: Cause | None) -> None:
+    await connection.execute(
+        "update fan_out set stop_cause = %(cause)s where job_id = %(job_id)s", {"job_id": job_id, "cause": _json(cause)}
+    )
+
+
+async def set_awaits(connection: Connection, job_id: UUID, awaited: UUID | None) -> None:
+    """
+    Start no items before another job has ended; None starts them again.
+    """
+    await connection.execute(
+        "update fan_out set awaits = %(awaited)s where job_id = %(job_id)s", {"job_id": job_id, "awaited": awaited}
+    )
+
+
+async def begun(connection: Connection, job_id: UUID) -> bool:
+    """
+    Tell whether any item of a job was ever tried.
+    """
+    query = "select exists(select from step where job_id = %(job_id)s and item_id is not null and attempt > 0) as begun"
+    row = await (await connection.execute(query, {"job_id": job_id})).fetchone()
+    return bool(row and row["begun"])
 
 
 async def pause(connection: Connection, job_id: UUID) -> int | None:
@@ -204,6 +238,7 @@ async def resume(connection: Connection, job_id: UUID) -> int | None:
     Let items be started again; gives the event's id, None when the job had not come to rest.
     """
     await _set_pause(connection, job_id, asked=False)
+    await set_stop_cause(connection, job_id, None)
     return await _move(connection, job_id, JobState.PAUSED, JobState.WAITING, EventKind.JOB_RESUMED)
 
 
@@ -230,6 +265,33 @@ async def request_cancel(connection: Connection, job_id: UUID, *, by: str) -> in
         {"job_id": job_id},
     )
     return await _tell(connection, job_id, EventKind.JOB_CANCEL_REQUESTED, by=by) if asked.rowcount else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """
+    A job that awaited one that has ended.
+
+    Attributes:
+        granted: whether that one brought what was awaited.
+        failure: why not.
+    """
+
+    job_id: UUID
+    granted: bool
+    failure: Cause
+
+
+async def let_go(connection: Connection, job_id: UUID) -> list[Waiting]:
+    """
+    Forget what was there for an ended job alone, and name the jobs that await its end.
+    """
+    rows = await (await connection.execute(statement("let_go"), {"job_id": job_id})).fetchall()
+    ended = Cause("", "What was to check it was ended.")
+    return [
+        Waiting(job_id=row["job_id"], granted=bool(row["completed"]), failure=_cause(row["cause"]) or ended)
+        for row in rows
+    ]
 
 
 class Items:

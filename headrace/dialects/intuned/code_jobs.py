@@ -12,6 +12,7 @@ import structlog
 from headrace.core.batch import AutomationProject, CodeBatch
 from headrace.core.errors import InvalidError
 from headrace.dialects.intuned.secrets import masked, secrets_of
+from headrace.dialects.intuned.session_use import session_of_job
 from headrace.dialects.intuned.wire import decode_job, is_job_id
 from headrace.services.automations import Automations, Workspace
 from headrace.services.batches import Batches
@@ -63,6 +64,7 @@ def jobs_of(project: AutomationProject) -> tuple[list[CodeBatch], list[str]]:
             if not is_job_id(name):
                 raise InvalidError(f"{name!r} is no name of a job.", "Use letters, digits, - and _ alone.")
             body = msgspec.structs.replace(decode_job(content, with_id=False), id=name)
+            session_of_job(body.session, project)
             good.append(CodeBatch(name=name, definition=msgspec.json.encode(masked(body)), secrets=secrets_of(body)))
         except InvalidError as error:
             log.error(

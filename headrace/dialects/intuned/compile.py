@@ -14,13 +14,15 @@ from uuid import UUID
 
 import msgspec
 
+from headrace.core.auth_session import operation_of
 from headrace.core.batch import AutomationProject, Batch
 from headrace.core.errors import InvalidError
 from headrace.core.fan_out import Item, NewItem
 from headrace.core.job import Job, NewJob
-from headrace.core.plan import Automation, FanOut, ItemSink, Limits, OnTaken, Plan
+from headrace.core.plan import Automation, FanOut, ItemSink, Limits, OnTaken, Plan, SessionUse
 from headrace.dialects.intuned.ids import project_id
 from headrace.dialects.intuned.secrets import masked, masked_sink, masked_url
+from headrace.dialects.intuned.session_use import session_of_job, session_of_run, session_proxy_of
 from headrace.dialects.intuned.wire import (
     DEFAULT_TIMEOUT_SECONDS,
     JobBody,
@@ -90,6 +92,7 @@ def compile_batch(batch: Batch, body: JobBody, project: AutomationProject, asked
     )
     sink = body.sink or _default_sink(project)
     proxy = _first(configuration.proxy, body.proxy, project.proxy)
+    session = session_of_job(body.session, project)
     plan = _plan(
         project,
         asked,
@@ -99,6 +102,7 @@ def compile_batch(batch: Batch, body: JobBody, project: AutomationProject, asked
         max_items=whole(configuration.max_runs, "maxRuns", most=_MOST),
         timeout_seconds=timeout,
         max_attempts=tries,
+        session=session,
     )
     shown = masked(body)
     new = _new_job(
@@ -110,6 +114,7 @@ def compile_batch(batch: Batch, body: JobBody, project: AutomationProject, asked
         details={
             "batch": str(batch.id),
             "job": batch.name,
+            **_named(session),
             "snapshot": {
                 "configuration": msgspec.to_builtins(shown.configuration),
                 "sink": msgspec.to_builtins(masked_sink(sink)),
@@ -157,7 +162,7 @@ def compile_rerun(plan: Plan, job: Job, items: Sequence[Item], batch: Batch, ask
 
 def compile_run(body: RunBody, project: AutomationProject, asked: Asked) -> tuple[NewJob, Plan]:
     """
-    Make the job of a single run: one item, which adds none.
+    Make the job of a single run: one item, which adds none; a session that is made for it is named after it.
 
     Raises:
         InvalidError: the project takes no single runs, or its settings do not fit.
@@ -176,17 +181,41 @@ def compile_run(body: RunBody, project: AutomationProject, asked: Asked) -> tupl
     sink = body.sink or _default_sink(project)
     proxy = _first(body.proxy, project.proxy)
     options = {"save_trace": body.save_trace is not False}
-    plan = _plan(project, asked, sink, proxy, grows=False, options=options)
+    session = session_of_run(body.auth_session, project, run_id=item.id)
+    plan = _plan(project, asked, sink, proxy, grows=False, options=options, session=session)
     new = _new_job(
         project,
         asked,
         (item,),
         definition=project.name,
         name=body.api,
-        details={"run": item.id},
-        sealed=_sealed(sink, proxy),
+        details={"run": item.id, **_named(session)},
+        sealed={**_sealed(sink, proxy), **session_proxy_of(body.auth_session, session)},
     )
     return new, msgspec.structs.replace(plan, priority=RUN_PRIORITY)
+
+
+def compile_operation(
+    project: AutomationProject, asked: Asked, use: SessionUse, sealed: Mapping[str, Any]
+) -> tuple[NewJob, Plan]:
+    """
+    Make the job of an operation on a session: to create, update or validate it.
+    """
+    plan = _plan(project, asked, None, project.proxy)
+    new = _new_job(
+        project,
+        asked,
+        (),
+        definition=project.name,
+        name=use.name,
+        details={},
+        sealed={**_sealed(None, project.proxy), **sealed},
+    )
+    return operation_of(new, plan, use, item_id=asked.run_id())
+
+
+def _named(session: SessionUse | None) -> dict[str, str]:
+    return {"session": session.name} if session else {}
 
 
 def _plan(

@@ -24,6 +24,7 @@ from headrace.dialects.intuned.places import IntunedServices, Places
 from headrace.dialects.intuned.project import job_run, listed_job, one_job, parse_uuid, result_line, when
 from headrace.dialects.intuned.run import shown_of
 from headrace.dialects.intuned.secrets import masked, secrets_of, unmasked
+from headrace.dialects.intuned.session_use import session_of_job
 from headrace.dialects.intuned.wire import JobBody, decode_job
 from headrace.http.params import whole_number
 from headrace.http.reply import json_reply
@@ -72,6 +73,7 @@ class JobRoutes:
     async def create(self, request: Request) -> Response:
         place = await self._places.project(request, Scope.DEFINE)
         body = decode_job(await request.body(), with_id=True)
+        session_of_job(body.session, place.project)  # refuses one that is missing
         batch = await self._services.batches.create(
             place.workspace.id,
             place.project.name,
@@ -87,8 +89,9 @@ class JobRoutes:
         return json_reply(one_job(batch, shown_of(batch), next_at=await self._services.schedules.next_time(batch)))
 
     async def update(self, request: Request) -> Response:
-        _, batch = await self._places.batch(request, Scope.DEFINE)
+        place, batch = await self._places.batch(request, Scope.DEFINE)
         body = unmasked(decode_job(await request.body(), with_id=False), batch.secrets)
+        session_of_job(body.session, place.project)
         await self._services.batches.update(batch, definition=_definition(body), secrets=secrets_of(body))
         await self._keep_schedule(batch)
         return json_reply({"id": batch.name, "message": "updated job successfully"})

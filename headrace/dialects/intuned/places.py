@@ -17,6 +17,7 @@ from headrace.dialects.intuned.run import Place, StartAutomations
 from headrace.dialects.intuned.schedules import SubmitScheduledJob
 from headrace.http.auth import actor_of
 from headrace.services.access import Access
+from headrace.services.auth_sessions import AuthSessions
 from headrace.services.automations import Automations, Workspace
 from headrace.services.batch_schedules import BatchSchedules
 from headrace.services.batches import Batches
@@ -36,6 +37,7 @@ class IntunedServices:
     jobs: Jobs
     links: ResultLinks
     schedules: BatchSchedules
+    sessions: AuthSessions
     start: StartAutomations
     submit_scheduled: SubmitScheduledJob
 

@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Raw, Struct
 
+from headrace.core.auth_session import LOST, MISSING, REFUSED
 from headrace.core.batch import Batch
 from headrace.core.fan_out import Item
 from headrace.core.job import Job
@@ -38,12 +39,23 @@ _CODES: Final[dict[str, tuple[str, str, int]]] = {
     "not-found": ("script-unexpected-error", "user", 400),
     "invalid": ("script-unexpected-error", "user", 400),
     "auth-check-failed": ("auth-check-failed", "auth", 500),
+    "check-attempts-failed": ("check-attempts-failed", "auth", 500),
+    "create-attempts-failed": ("create-attempts-failed", "auth", 500),
+    "post-create-check-attempts-failed": ("post-create-check-attempts-failed", "auth", 500),
+    MISSING: ("auth-check-failed", "auth", 500),
     "internal": ("internal-server-error", "infrastructure", 500),
 }
 _UNEXPECTED: Final = ("unexpected", "infrastructure", 500)
 _TERMINATED: Final = "job-terminated"
 _SURPLUS: Final = "job-full"
 _ANOTHER: Final = "another-job-active"
+
+# Of a job run whose session is not valid, and of its runs.
+_SESSION_REASONS: Final = {
+    REFUSED: "auth-session-validate-dependency-failed",
+    MISSING: "auth-session-not-found",
+    LOST: "auth-session-invalid-mid-job",
+}
 
 _RUN_STATUS: Final = {
     StepState.PENDING: "pending",
@@ -172,7 +184,7 @@ def job_run_status(job: Job) -> str:
         case JobState.FAILED:
             return "FAILURE"
         case JobState.CANCELLED:
-            return "CANCELED" if job.items is None else "TERMINATED"
+            return "CANCELED" if job.items is None or _code_of(job.cause) in _SESSION_REASONS else "TERMINATED"
         case JobState.PAUSED:
             return "PAUSED"
     if job.items is not None and job.items.pause_requested_at is not None:
@@ -230,6 +242,8 @@ def run_reason(job: Job, item: Item) -> dict[str, Any] | None:
     code = _code_of(item.cause)
     if code == _SURPLUS:
         return {"type": "terminated", "message": message}
+    if code in _SESSION_REASONS:
+        return {"type": _SESSION_REASONS[REFUSED], "message": message, **_underlying(item.cause)}
     if code == _TERMINATED and "batch" in job.details:
         return {"type": "job-run-terminated", "message": message}
     return {"type": "cancelled-user-action", "message": message}
@@ -263,7 +277,11 @@ def _pause_reason(batch: Batch) -> dict[str, Any] | None:
 
 
 def _job_run_reason(job: Job) -> dict[str, Any] | None:
-    match job_run_status(job):
+    cause = job.cause or (job.items.stop_cause if job.items else None)
+    status = job_run_status(job)
+    if cause is not None and status in ("CANCELED", "PAUSED", "PAUSING") and _code_of(cause) in _SESSION_REASONS:
+        return {"type": _SESSION_REASONS[_code_of(cause)], "message": cause.sentence, **_underlying(cause)}
+    match status:
         case "TERMINATED":
             return {"type": "terminated", "message": "The job run was terminated by a user."}
         case "PAUSED" | "PAUSING":
@@ -280,6 +298,14 @@ def _job_run_error(job: Job) -> dict[str, Any] | None:
         return None
     message = job.cause.sentence if job.cause else "The job run failed."
     return {"message": message, "code": "internal-server-error", "category": "infrastructure", "retirable": False}
+
+
+def _underlying(cause: Cause | None) -> dict[str, Any]:
+    """
+    Say which error of a session is behind a reason.
+    """
+    code = cause.evidence.get("error") if cause else None
+    return {"details": {"code": code}} if code in _CODES else {}
 
 
 def _code_of(cause: Cause | None) -> str:
@@ -317,6 +343,8 @@ def _around(job: Job, api_info: dict[str, Any]) -> dict[str, Any]:
         "workspaceId": str(job.workspace_id),
         "project": {"id": job.details.get("project_id", ""), "name": job.details.get("project", job.tenant)},
     }
+    if "session" in job.details:
+        found["authSession"] = {"id": job.details["session"]}
     if "batch" in job.details:
         found |= {"projectJob": {"id": job.details.get("job", "")}, "projectJobRun": {"id": str(job.id)}}
     return found

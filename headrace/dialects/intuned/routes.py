@@ -12,7 +12,8 @@ from headrace.dialects.intuned.compile import DIALECT
 from headrace.dialects.intuned.errors import intuned_reply
 from headrace.dialects.intuned.job_routes import JobRoutes
 from headrace.dialects.intuned.places import IntunedServices
-from headrace.dialects.intuned.run_routes import AuthSessionRoutes, RunRoutes
+from headrace.dialects.intuned.run_routes import RunRoutes
+from headrace.dialects.intuned.session_routes import SessionRoutes
 from headrace.http.middleware import REQUEST_ID
 from headrace.http.server import Wire
 
@@ -37,6 +38,6 @@ def intuned_wire(services: IntunedServices) -> Wire:
     """
     Make the wire, to be mounted under the base URL of the published clients.
     """
-    routes = [*JobRoutes(services).routes(), *RunRoutes(services).routes(), *AuthSessionRoutes(services).routes()]
+    routes = [*JobRoutes(services).routes(), *RunRoutes(services).routes(), *SessionRoutes(services).routes()]
     router = Router(routes, redirect_slashes=False)
     return Wire(name=DIALECT, prefix=PREFIX, app=_Correlated(router), reply=intuned_reply)

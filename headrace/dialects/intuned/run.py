@@ -11,14 +11,17 @@ from uuid import UUID
 import msgspec
 
 from headrace.core.actor import Actor
+from headrace.core.auth_session import AuthSession
 from headrace.core.batch import AutomationProject, Batch
 from headrace.core.errors import InvalidError
-from headrace.core.job import Job
-from headrace.core.plan import Limits
-from headrace.dialects.intuned.compile import Asked, compile_batch, compile_rerun, compile_run
+from headrace.core.job import Job, NewJob
+from headrace.core.plan import Limits, Plan
+from headrace.dialects.intuned.compile import Asked, compile_batch, compile_operation, compile_rerun, compile_run
 from headrace.dialects.intuned.ids import RUN_ID_LENGTH, run_id
 from headrace.dialects.intuned.secrets import opened
-from headrace.dialects.intuned.wire import JobBody, RunBody
+from headrace.dialects.intuned.session_use import by_hand, making, validating
+from headrace.dialects.intuned.wire import JobBody, RunAuthSession, RunBody, SessionBody, ValidateBody
+from headrace.services.auth_sessions import AuthSessions
 from headrace.services.automations import Workspace
 from headrace.services.batches import Batches
 from headrace.services.jobs import Jobs
@@ -47,6 +50,7 @@ class StartAutomations:
         self,
         batches: Batches,
         jobs: Jobs,
+        sessions: AuthSessions,
         *,
         limits: Limits,
         new_id: Callable[[], UUID],
@@ -54,6 +58,7 @@ class StartAutomations:
     ) -> None:
         self._batches = batches
         self._jobs = jobs
+        self._sessions = sessions
         self._limits = limits
         self._new_id = new_id
         self._chance = chance
@@ -71,7 +76,6 @@ class StartAutomations:
             InvalidError: the project's settings do not fit.
         """
         body = opened(shown_of(batch), batch.secrets)
-        _refuse_sessions(place.project)
         asked = replace(self._asked(place, trigger), idempotency_key=idempotency_key)
         new, plan = compile_batch(batch, body, place.project, asked)
         return await self._batches.start(batch, new, plan)
@@ -94,11 +98,60 @@ class StartAutomations:
 
         Raises:
             InvalidError: the project takes no single runs, or its settings do not fit.
+            NotFoundError: the project has no such session.
+            ConflictError: the session that it brings has the name of another kind of session.
         """
-        _refuse_sessions(place.project)
         new, plan = compile_run(body, place.project, self._asked(place, "api"))
+        await self._login(place, body.auth_session, new, plan)
         await self._jobs.submit(new, plan)
         return new.items[0].id
+
+    async def _login(self, place: Place, asked: RunAuthSession | None, new: NewJob, plan: Plan) -> None:
+        use = plan.fan_out.session if plan.fan_out else None
+        if use is None or asked is None:
+            return
+        if asked.runtime_input is None:
+            await self._sessions.get(place.workspace.id, place.project.name, use.name)
+            return
+        await self._sessions.bring(
+            place.workspace.id,
+            place.project.name,
+            use.name,
+            parameters=bytes(asked.runtime_input),
+            proxy=asked.proxy,
+            job_id=new.id if asked.id is None else None,
+        )
+
+    async def make_session(self, place: Place, session: AuthSession | None, body: SessionBody) -> str:
+        """
+        Start making a session, or with *session* making it again; gives the operation's id.
+
+        Raises:
+            InvalidError: the project has sessions off, or no code can make its sessions.
+            ConflictError: the session was recorded by a person.
+        """
+        if not place.project.auth_sessions:
+            raise InvalidError(
+                f"Project {place.project.name!r} has auth sessions off.", "Set `authSessions.enabled` in its settings."
+            )
+        if place.project.recorded_sessions:
+            raise by_hand(place.project)
+        name = session.name if session else body.id or self.new_run_id()
+        use, sealed = making(name, body, again=session is not None)
+        new, plan = compile_operation(place.project, self._asked(place, "api"), use, sealed)
+        await self._sessions.make(
+            place.workspace.id, place.project.name, new, plan, parameters=bytes(body.parameters), proxy=body.proxy
+        )
+        return str(new.id)
+
+    async def validate_session(self, place: Place, session: AuthSession, body: ValidateBody) -> str:
+        """
+        Start checking a session; gives the operation's id.
+        """
+        use, sealed = validating(session.name, body)
+        new, plan = compile_operation(place.project, self._asked(place, "api"), use, sealed)
+        await self._sessions.validate(new, plan)
+        return str(new.id)
 
     def _asked(self, place: Place, trigger: str) -> Asked:
         return Asked(
@@ -121,11 +174,3 @@ def shown_of(batch: Batch) -> JobBody:
     Read a batch's definition; secrets are masked in it.
     """
     return msgspec.json.decode(batch.definition, type=JobBody)
-
-
-def _refuse_sessions(project: AutomationProject) -> None:
-    if project.auth_sessions:
-        raise InvalidError(
-            f"Project {project.name!r} has auth sessions on, which this server does not keep yet.",
-            "Set `authSessions.enabled` to false in its settings.",
-        )

@@ -1,11 +1,10 @@
 """
-Intuned's paths for single runs and auth sessions, and ours for what its clients have no call for: projects, and the runs of a job run.
+Intuned's paths for single runs, and ours for what its clients have no call for: projects, and the runs of a job run.
 """
 
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
 from uuid import UUID
 
 from starlette.requests import Request
@@ -13,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from headrace.core.actor import Scope
-from headrace.core.errors import InvalidError, NotFoundError
+from headrace.core.errors import NotFoundError
 from headrace.core.fan_out import Item
 from headrace.dialects.intuned.ids import project_id
 from headrace.dialects.intuned.places import IntunedServices, Places
@@ -108,41 +107,3 @@ class RunRoutes:
         if job.tenant != place.project.name:
             raise NotFoundError(f"There is no run {item.id!r} in the project.", "Check the id.")
         return place.workspace.id, item
-
-
-class AuthSessionRoutes:
-    """
-    The nine paths for auth sessions. This server keeps none yet: a project has an empty list, and none can be made.
-    """
-
-    def __init__(self, services: IntunedServices) -> None:
-        self._places = Places(services)
-
-    def routes(self) -> list[Route]:
-        sessions = "/{workspace}/projects/{project}/auth-sessions"
-        session = sessions + "/{session}"
-        return [
-            Route(sessions, self.all, methods=["GET"]),
-            Route(sessions + "/create", self.refused, methods=["POST"]),
-            Route(sessions + "/create/{operation}/result", self.unknown, methods=["GET"]),
-            Route(session, self.unknown, methods=["GET", "DELETE"]),
-            Route(session + "/update", self.refused, methods=["POST"]),
-            Route(session + "/update/{operation}/result", self.unknown, methods=["GET"]),
-            Route(session + "/validate/start", self.refused, methods=["POST"]),
-            Route(session + "/validate/{operation}/result", self.unknown, methods=["GET"]),
-        ]
-
-    async def all(self, request: Request) -> Response:
-        await self._places.project(request, Scope.READ)
-        nothing: list[Any] = []
-        return json_reply(nothing)
-
-    async def refused(self, request: Request) -> Response:
-        place = await self._places.project(request, Scope.LINK)
-        raise InvalidError(
-            f"Project {place.project.name!r} keeps no auth sessions.", "This server does not make them yet."
-        )
-
-    async def unknown(self, request: Request) -> Response:
-        await self._places.project(request, Scope.READ)
-        raise NotFoundError("There is no such auth session.", "List those of the project.")

@@ -22,6 +22,7 @@ DEFAULT_TIMEOUT_SECONDS = 600
 """What both clients always send, so that it cannot be told from a missing one."""
 
 _JOB_ID = re.compile(r"[a-zA-Z0-9\-_]{1,200}")
+_SESSION_ID = re.compile(r"[^\x00-\x20\x7f/][^\x00-\x1f\x7f/]{1,198}[^\x00-\x20\x7f/]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _AT = re.compile(r" - at `\$\.?([^`]*)`$")
@@ -143,6 +144,40 @@ class JobBody(Model, frozen=True, rename=None):
         return self.auth_session or self.seed_session
 
 
+class RunAuthSession(Model, frozen=True):
+    """What a run says of its session: the `id` of one that is kept, or what one is made with for it."""
+
+    id: str | None = None
+    runtime_input: Raw | None = None
+    auto_recreate: bool | None = None
+    check_attempts: Number | None = None
+    create_attempts: Number | None = None
+    proxy: str | None = None
+    request_timeout: Number | None = None
+    save_trace: bool | None = None
+
+
+class SessionBody(Model, frozen=True):
+    """The body of Create AuthSession and, without its id, of Update AuthSession."""
+
+    parameters: Raw
+    id: str | None = None
+    proxy: str | None = None
+    create_attempts: Number | None = None
+    check_attempts: Number | None = None
+    save_trace: bool | None = None
+
+
+class ValidateBody(Model, frozen=True):
+    """The body of Validate AuthSession."""
+
+    auto_recreate: bool | None = None
+    check_attempts: Number | None = None
+    create_attempts: Number | None = None
+    proxy: str | None = None
+    request_timeout: Number | None = None
+
+
 class RunBody(Model, frozen=True):
     """The body of the Run API's start."""
 
@@ -152,7 +187,7 @@ class RunBody(Model, frozen=True):
     save_trace: bool | None = None
     request_timeout: Number | None = None
     retry: Retry | None = None
-    auth_session: dict[str, Any] | None = None
+    auth_session: RunAuthSession | None = None
     sink: Sink | None = None
 
 
@@ -186,6 +221,7 @@ def decode_job(body: bytes, *, with_id: bool) -> JobBody:
     _check_sink(job.sink)
     check_proxy(job.proxy, "proxy")
     if job.session is not None:
+        check_session_id(job.session.id, "auth_session.id")
         whole(job.session.check_attempts, "auth_session.checkAttempts", most=_MOST_ATTEMPTS)
         whole(job.session.create_attempts, "auth_session.createAttempts", most=_MOST_ATTEMPTS)
     _refuse_nul(msgspec.structs.replace(job, payload=[]))
@@ -206,8 +242,65 @@ def decode_run(body: bytes) -> RunBody:
     attempts(run.retry, "retry.maximumAttempts")
     _check_sink(run.sink)
     check_proxy(run.proxy, "proxy")
-    _refuse_nul(msgspec.structs.replace(run, parameters=Raw(b"{}")))
+    if run.auth_session is not None:
+        _check_run_session(run.auth_session)
+    _refuse_nul(msgspec.structs.replace(run, parameters=Raw(b"{}"), auth_session=None))
     return run
+
+
+def decode_session(body: bytes, *, with_id: bool) -> SessionBody:
+    """
+    Read the body of Create AuthSession or Update AuthSession.
+
+    Raises:
+        InvalidError: it is not as it should be; the reason names the field.
+    """
+    session = _decode(body, SessionBody)
+    if with_id and session.id is not None:
+        check_session_id(session.id, "id")
+    check_parameters(session.parameters, "parameters")
+    _check_tries(session)
+    return session
+
+
+def decode_validate(body: bytes) -> ValidateBody:
+    """
+    Read the body of Validate AuthSession; an empty one asks for nothing special.
+
+    Raises:
+        InvalidError: it is not as it should be; the reason names the field.
+    """
+    asked = _decode(body or b"{}", ValidateBody)
+    _check_tries(asked)
+    seconds(asked.request_timeout, "requestTimeout")
+    return asked
+
+
+def check_session_id(name: str, field: str) -> None:
+    """
+    Refuse an id that a path cannot hold.
+    """
+    if not _SESSION_ID.fullmatch(name):
+        raise wrong(field, "is not the id of a session", "Use 3 to 200 printable characters without slashes.")
+
+
+def _check_run_session(session: RunAuthSession) -> None:
+    if session.id is not None:
+        check_session_id(session.id, "authSession.id")
+    elif session.runtime_input is None:
+        raise wrong("authSession.id", "is missing", "Give the id of a session, or `runtimeInput`.")
+    if session.runtime_input is not None:
+        check_parameters(session.runtime_input, "authSession.runtimeInput")
+        if session.auto_recreate is False:
+            raise wrong("authSession.autoRecreate", "is false", "Leave it out: with `runtimeInput` it is always true.")
+    _check_tries(session, "authSession.")
+    seconds(session.request_timeout, "authSession.requestTimeout")
+
+
+def _check_tries(asked: RunAuthSession | SessionBody | ValidateBody, at: str = "") -> None:
+    whole(asked.check_attempts, f"{at}checkAttempts", most=_MOST_ATTEMPTS)
+    whole(asked.create_attempts, f"{at}createAttempts", most=_MOST_ATTEMPTS)
+    check_proxy(asked.proxy, f"{at}proxy")
 
 
 def whole(value: Number | None, field: str, *, most: int, least: int = 1) -> int | None:

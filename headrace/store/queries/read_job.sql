@@ -6,7 +6,7 @@ select j.*, w.name as workspace,
                      'output', s.output) order by s.ordinal)
                    from step s where s.job_id = j.id), '[]') end as steps,
        (select jsonb_build_object('total', f.total, 'completed', f.completed, 'failed', f.failed, 'cancelled', f.cancelled,
-                 'pause_requested_at', f.pause_requested_at, 'live', case when not f.open then 0 else
+                 'pause_requested_at', f.pause_requested_at, 'awaits', f.awaits, 'stop_cause', f.stop_cause, 'live', case when not f.open then 0 else
                    (select count(*) from step s where s.job_id = f.job_id and s.state in ('admitted', 'running')
                     and s.item_id is not null) end)
         from fan_out f where f.job_id = j.id and j.fan_out) as items

@@ -25,11 +25,13 @@ from headrace.dialects.intuned.routes import PREFIX, intuned_wire
 from headrace.dialects.intuned.run import StartAutomations
 from headrace.dialects.intuned.schedules import SubmitScheduledJob, expression
 from headrace.http.server import create_app
+from headrace.services.auth_sessions import AuthSessions
 from headrace.services.automations import Automations
 from headrace.services.batch_schedules import BatchSchedules
 from headrace.services.batches import Batches
 from headrace.services.result_links import ResultLinks
 from headrace.services.schedules import Schedules
+from headrace.store.auth_sessions import AuthSessions as AuthSessionTable
 from headrace.store.batch_schedules import BatchSchedules as BatchScheduleTable
 from headrace.store.batches import Batches as BatchTable
 from headrace.store.schedules import Schedules as ScheduleStore
@@ -74,8 +76,13 @@ def batches(house: House, kit: BatchKit) -> Batches:
 
 
 @pytest.fixture
-def start(house: House, batches: Batches) -> StartAutomations:
-    return StartAutomations(batches, house.jobs, limits=Limits(), new_id=uuid4, chance=secrets.token_bytes)
+def sessions(house: House, kit: BatchKit) -> AuthSessions:
+    return AuthSessions(AuthSessionTable(house.database, house.sealer), house.jobs, kit.fan_outs, new_id=uuid4)
+
+
+@pytest.fixture
+def start(house: House, batches: Batches, sessions: AuthSessions) -> StartAutomations:
+    return StartAutomations(batches, house.jobs, sessions, limits=Limits(), new_id=uuid4, chance=secrets.token_bytes)
 
 
 @pytest.fixture
@@ -99,6 +106,7 @@ def services(
     start: StartAutomations,
     submit: SubmitScheduledJob,
     schedules: Schedules,
+    sessions: AuthSessions,
 ) -> IntunedServices:
     return IntunedServices(
         access=house.access,
@@ -115,6 +123,7 @@ def services(
             dialect=DIALECT,
             now=lambda: datetime.now(UTC),
         ),
+        sessions=sessions,
         start=start,
         submit_scheduled=submit,
     )
