@@ -63,6 +63,15 @@ async def database_url(postgres: str, migrated: str) -> AsyncIterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+async def lasting_database_url(postgres: str, migrated: str) -> AsyncIterator[str]:
+    """
+    As `database_url`, one for all tests of the run: for those that only look at what one long story has left.
+    """
+    async with _database(postgres, migrated) as url:
+        yield url
+
+
 @pytest.fixture
 async def empty_database_url(postgres: str) -> AsyncIterator[str]:
     """

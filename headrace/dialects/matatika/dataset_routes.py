@@ -10,7 +10,7 @@ import csv
 from collections.abc import Callable
 from http import HTTPStatus
 from io import StringIO
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -57,6 +57,7 @@ class DatasetRoutes:
             Route("/datasets/{dataset_id}/data", self.data, methods=["GET"]),
             Route(f"{here}/channels", self.channels, methods=["GET"]),
             Route(f"{here}/channels/{{channel_id}}", self.put_channel, methods=["PUT"]),
+            Route("/channels/{channel_id}", self.channel, methods=["GET"]),
         ]
 
     async def list(self, request: Request) -> Response:
@@ -127,6 +128,10 @@ class DatasetRoutes:
         here = links.to("workspaces", workspace.id, "channels")
         return hal_reply(request, page("channels", [_channel(row, links) for row in rows], total, paging, here))
 
+    async def channel(self, request: Request) -> Response:
+        row = await self._row(request, Scope.READ, kind="channel")
+        return hal_reply(request, _channel(row, links_of(request)))
+
     async def put_channel(self, request: Request) -> Response:
         _, workspace = await self._desk.entered(request, Scope.DEFINE)
         sent = object_of(await request.body())
@@ -138,9 +143,11 @@ class DatasetRoutes:
         )
         return hal_reply(request, _channel(row, links_of(request)), HTTPStatus.CREATED if new else HTTPStatus.OK)
 
-    async def _row(self, request: Request, scope: Scope) -> Resource:
+    async def _row(
+        self, request: Request, scope: Scope, *, kind: Literal["dataset", "channel"] = "dataset"
+    ) -> Resource:
         actor: Actor = await self._desk.doors.actor(request)
-        row = await self._desk.shelf.get("dataset", id_of(request, "dataset_id"))
+        row = await self._desk.shelf.get(kind, id_of(request, f"{kind}_id"))
         assert row.workspace_id is not None  # noqa: S101 - written with one
         await self._desk.doors.workspace(actor, row.workspace_id, scope)
         return row

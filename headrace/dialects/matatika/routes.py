@@ -21,6 +21,7 @@ from headrace.dialects.matatika.errors import matatika_reply
 from headrace.dialects.matatika.hal import hal_reply, links_of
 from headrace.dialects.matatika.job_routes import JobRoutes
 from headrace.dialects.matatika.key_routes import KeyRoutes
+from headrace.dialects.matatika.methods import one_route_a_path
 from headrace.dialects.matatika.notice_routes import NoticeRoutes
 from headrace.dialects.matatika.pipeline_routes import PipelineRoutes
 from headrace.dialects.matatika.plugin_routes import PluginRoutes
@@ -48,7 +49,8 @@ def matatika_wire(desk: Desk, deployments: Deployments, *, new_id: Callable[[], 
         *KeyRoutes(desk, new_id=new_id).routes(),
         *_root_routes(desk),
     ]
-    router = Router([Mount("/api", app=Router(routes, redirect_slashes=False))], redirect_slashes=False)
+    api = Router(one_route_a_path(routes), redirect_slashes=False)
+    router = Router([Mount("/api", app=api)], redirect_slashes=False)
     return Wire(name=DIALECT, prefix="/matatika", app=EitherSlash(router), reply=matatika_reply)
 
 

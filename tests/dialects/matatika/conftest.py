@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from house import open_house
 from matatika_mill import Mill
+from matatika_story import Told, tell, write_checkout
 
 from headrace.runners.process import ShimPool
 
@@ -18,6 +19,29 @@ from headrace.runners.process import ShimPool
 def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One folder of environments for the whole run: they are slow to build."""
     return tmp_path_factory.mktemp("environments")
+
+
+@pytest.fixture(scope="session")
+async def shared_mill(
+    lasting_database_url: str, environments: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Mill]:
+    """
+    One mill for all tests that only look, with a project in a git checkout and no plugins of its own.
+    """
+    folder = tmp_path_factory.mktemp("shared-mill")
+    write_checkout(folder / "project")
+    async with open_house(lasting_database_url, folder / "house") as house, ShimPool(warm=1) as pool:
+        mill = Mill(house, folder / "project", pool, environments)
+        yield mill
+        await mill.client.aclose()
+
+
+@pytest.fixture(scope="session")
+async def told(shared_mill: Mill) -> Told:
+    """
+    Jobs of a workspace in every stage of their lives, as callers were shown them.
+    """
+    return await tell(shared_mill)
 
 
 @pytest.fixture

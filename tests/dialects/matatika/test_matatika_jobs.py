@@ -12,8 +12,10 @@ import httpx2
 import psutil
 import pytest
 from matatika_mill import Mill
+from matatika_rows import row
 
 
+@row("3 J5", "6.2 QUEUED", "6.2 COMPLETE")
 async def test_a_script_pipeline_runs_to_complete(mill: Mill) -> None:
     """
     J5, J3: a created job is QUEUED with 201; a worker runs its script; it ends COMPLETE with its times and exit code.
@@ -66,6 +68,7 @@ async def test_task_details_are_null_unless_asked_for(mill: Mill) -> None:
     assert detailed["errorMessage"] == "boom"
 
 
+@row("6.2 ERROR")
 async def test_a_script_that_exits_7_is_an_error_with_its_code(mill: Mill) -> None:
     """
     Section 6.2: finished with errors, and the process's own exit code.
@@ -75,6 +78,7 @@ async def test_a_script_that_exits_7_is_an_error_with_its_code(mill: Mill) -> No
     assert (job["status"], job["exitCode"]) == ("ERROR", 7)
 
 
+@row("6.3 Rule", "6.3 Manual", "6.3 Race")
 async def test_of_twenty_simultaneous_creates_exactly_one_is_made(mill: Mill) -> None:
     """
     Seed: only a single job can be run at a time for a given pipeline; the others are refused with 409 and nothing is created.
@@ -94,6 +98,7 @@ async def test_of_twenty_simultaneous_creates_exactly_one_is_made(mill: Mill) ->
     assert [job["id"] for job in runs] == [made["id"]]
 
 
+@row("3.1 J5", "6.5 PROVISIONING", "6.5 READY")
 async def test_a_pipeline_that_is_not_configured_yet_refuses_runs(mill: Mill) -> None:
     """
     Section 6.5: a new pipeline is PROVISIONING until its PIPELINE_CONFIG job has ended; a run before that is a 409.
@@ -130,6 +135,7 @@ async def test_lists_come_in_pages_newest_first(mill: Mill) -> None:
     assert "_embedded" not in beyond
 
 
+@row("3 J4", "3.5 sequence")
 async def test_concatenated_polls_are_the_whole_log(mill: Mill) -> None:
     """
     J4: `sequence` is the line to read from; NDJSON says each line's own; past the end there is 204.
@@ -162,6 +168,7 @@ async def test_concatenated_polls_are_the_whole_log(mill: Mill) -> None:
         ("application/x-ndjson", "application/x-ndjson"),
     ],
 )
+@row("3.5 text", "3.5 ndjson")
 async def test_logs_answer_with_the_asked_type(mill: Mill, accept: str, answered: str) -> None:
     """
     J4: NDJSON under the name that was asked for; anything else is plain text.
@@ -173,6 +180,7 @@ async def test_logs_answer_with_the_asked_type(mill: Mill, accept: str, answered
     assert answer.headers["content-type"] == answered
 
 
+@row("3 J6", "3.1 J6")
 async def test_a_queued_job_can_be_stopped(mill: Mill) -> None:
     """
     J6, choice 5: 202 with a message; STOPPED without an exit code; a job that has ended answers 409.
@@ -190,6 +198,7 @@ async def test_a_queued_job_can_be_stopped(mill: Mill) -> None:
     assert again.status_code == 409
 
 
+@row("6.2 RUNNING", "6.2 STOPPED")
 async def test_a_running_job_is_stopped_with_all_its_children(mill: Mill) -> None:
     """
     J6: TERM to the whole group; the exit code is the process's own, 143.
@@ -206,6 +215,7 @@ async def test_a_running_job_is_stopped_with_all_its_children(mill: Mill) -> Non
     assert (after["status"], after["exitCode"]) == ("STOPPED", 143)
 
 
+@row("6.4 timeout", "6.4 maxRetries")
 async def test_a_timeout_ends_as_stopped_and_is_not_tried_again(mill: Mill) -> None:
     """
     Section 6.4: seconds of run time; at expiry STOPPED, never a retry.
@@ -217,6 +227,7 @@ async def test_a_timeout_ends_as_stopped_and_is_not_tried_again(mill: Mill) -> N
     assert (job["status"], job["attempt"], job["exitCode"]) == ("STOPPED", 0, 143)
 
 
+@row("6.4 Representation")
 async def test_a_retry_is_the_same_job_and_can_recover(mill: Mill) -> None:
     """
     Section 6.4: one id, one log with a marker line, `attempt` raised; terminal only at the end.
@@ -238,6 +249,7 @@ async def test_a_retry_is_the_same_job_and_can_recover(mill: Mill) -> None:
     assert (await mill.logs(job["id"])).splitlines() == ["try", "--- Attempt 2 of 3 ---", "try"]
 
 
+@row("3 J7", "3.1 J7")
 async def test_deleting_a_running_job_stops_and_forgets_it(mill: Mill) -> None:
     """
     J7: the record goes at once for callers, the execution ends, nothing is left.

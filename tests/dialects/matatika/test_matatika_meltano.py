@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 from matatika_mill import Mill
+from matatika_rows import row
 from meltano_kit import write_project
 
 from headrace.store import pipeline_states
@@ -103,6 +104,7 @@ async def test_a_component_under_a_name_of_its_own_inherits_its_plugin(mill: Mil
     assert [json.loads(line)["id"] for line in file.read_text().splitlines()] == [9]
 
 
+@row("6.5 FAILED")
 async def test_a_pipeline_of_an_unknown_package_is_failed_and_says_so(mill: Mill) -> None:
     """
     Section 6.5: a configuration that cannot be made leaves the pipeline FAILED; the job's log says what the installer said.

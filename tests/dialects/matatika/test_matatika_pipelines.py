@@ -10,6 +10,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 from matatika_mill import Mill
+from matatika_rows import row
 from meltano_kit import write_project
 
 TAP = {
@@ -33,6 +34,7 @@ async def _put(mill: Mill, path: str, body: dict[str, Any]) -> dict[str, Any]:
     return dict(answer.json())
 
 
+@row("4.1 List", "4.1 View", "4.1 Initialise", "4.1 Create or update", "4.1 Delete")
 async def test_initialise_create_update_view_list_delete(mill: Mill) -> None:
     """
     Sections 2.1 and 4.1: POST gives an unsaved pipeline, PUT answers 201 then 200, DELETE 204 then 404.
@@ -57,6 +59,7 @@ async def test_initialise_create_update_view_list_delete(mill: Mill) -> None:
     assert (await mill.client.get(f"pipelines/{fresh['id']}")).status_code == 404
 
 
+@row("4.1 Validate", "4.1 Draft", "4.4 required", "4.4 draft")
 async def test_a_missing_required_setting_is_one_error_per_property(mill: Mill) -> None:
     """
     Section 4.4: required settings come from the component, the pipeline, or a default; each missing one is named.
@@ -100,6 +103,7 @@ async def test_a_missing_required_setting_is_one_error_per_property(mill: Mill) 
         ("properties", []),
     ],
 )
+@row("4.4 unknown")
 async def test_what_cannot_be_is_refused_by_its_field(mill: Mill, field: str, value: Any) -> None:
     """
     Section 4.4 and 6.6: macros and five fields fail here, numbers are not negative, names exist, nothing triggers itself.
@@ -126,6 +130,7 @@ async def test_a_body_that_is_no_object_is_a_400_with_the_documented_shape(mill:
         assert answer.json()["path"] == f"/matatika/api/{path}"
 
 
+@row("6.6 Cycles")
 async def test_cycles_of_triggers_are_refused(mill: Mill) -> None:
     """
     Section 6.6: a chain may not come back to where it began.
@@ -140,6 +145,7 @@ async def test_cycles_of_triggers_are_refused(mill: Mill) -> None:
     assert "would never end" in answer.json()["errors"][0]["defaultMessage"]
 
 
+@row("4.1 Environment")
 async def test_members_see_secrets_masked_and_sending_the_mask_back_changes_nothing(mill: Mill) -> None:
     """
     Section 2.5: secret values are `***` for members; those whose plugin says so, and those whose name does.
@@ -269,6 +275,7 @@ async def test_datasets_as_the_command_line_asks_for_them(mill: Mill) -> None:
     assert table.text == "day,sum\nmon,3\ntue,\n"
 
 
+@row("5.5 Who hears")
 async def test_subscribers_hear_of_starts_ends_and_skips(mill: Mill) -> None:
     """
     Section 5.5: ALL hears every start and end; ALERTS only errors and skipped starts.
@@ -290,6 +297,7 @@ async def test_subscribers_hear_of_starts_ends_and_skips(mill: Mill) -> None:
     assert (changed.json()["type"], wrong.status_code) == ("ALERTS", 400)
 
 
+@row("6.6 triggeredBy", "6.6 Busy")
 async def test_a_finished_pipeline_starts_those_it_triggers_once(mill: Mill) -> None:
     """
     Section 6.6: after a success, each named pipeline's followers run, once; one that is busy is skipped and told.
@@ -317,6 +325,7 @@ async def test_a_finished_pipeline_starts_those_it_triggers_once(mill: Mill) -> 
     ]
 
 
+@row("6.3 Schedule")
 async def test_a_schedule_makes_jobs_and_skips_while_one_is_at_work(mill: Mill) -> None:
     """
     Sections 6.3 and 6.6: six Spring fields; an instant while a job is active makes none.
@@ -339,6 +348,7 @@ async def test_a_schedule_makes_jobs_and_skips_while_one_is_at_work(mill: Mill) 
     assert await mill.house.database.one("select 1 as one from schedule") is None
 
 
+@row("3 J9", "3 J10")
 async def test_a_deployment_is_a_job_of_the_workspace(mill: Mill) -> None:
     """
     J9, J10: 202 with a WORKSPACE_DEPLOY job; the webhook's signature is its only key.

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import pytest
 from acceptance.running_server import RunningServer, eventually, running
+from matatika_rows import row
 
 BASE = "/matatika/api"
 
@@ -58,6 +59,7 @@ def _ended(server: RunningServer, job_id: str) -> dict[str, Any]:
     return eventually(look, seconds=60, what="the job has ended")
 
 
+@row("6.4 Stuck")
 def test_a_job_goes_on_when_its_worker_is_killed(server: RunningServer) -> None:
     """
     A kill -9 of the worker in a run: the job ends well elsewhere, under the same id, and nothing of the first try is left.

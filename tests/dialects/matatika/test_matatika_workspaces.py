@@ -13,6 +13,7 @@ from uuid import uuid4
 import pytest
 from git_kit import commit, git, new_repository, served
 from matatika_mill import Mill
+from matatika_rows import row
 
 from headrace.core.errors import CallerError
 
@@ -47,6 +48,7 @@ async def _latest_job(mill: Mill, workspace: str, kind: str) -> dict[str, Any]:
     return next(job for job in jobs if job["type"] == kind)
 
 
+@row("5.1 Initialise", "5.1 Create", "6.1 WORKSPACE_INIT")
 async def test_a_workspace_is_made_by_initialise_and_put(mill: Mill) -> None:
     """
     Section 5.1: the id is the client's, a WORKSPACE_INIT job makes the project, and then the workspace is like any other.
@@ -200,7 +202,9 @@ async def test_a_clone_that_cannot_be_says_why_and_a_correction_starts_another(
     commit(repository, {"meltano.yml": MELTANO})
     workspace = await _make(mill, repositoryUrl=(tmp_path / "nothing").as_uri())
     assert (await _get(mill, f"workspaces/{workspace}"))["status"] == "FAILED"
-    assert "Could not read from remote repository" in await mill.logs((await _latest_job(mill, workspace, "WORKSPACE_INIT"))["id"])
+    assert "Could not read from remote repository" in await mill.logs(
+        (await _latest_job(mill, workspace, "WORKSPACE_INIT"))["id"]
+    )
 
     right = {"repositoryUrl": repository.as_uri(), "repositoryDirectory": "data"}
     await mill.client.put(f"workspaces/{workspace}", json=right)
@@ -252,6 +256,7 @@ async def test_nothing_of_a_repository_runs_while_it_is_cloned(mill: Mill, tmp_p
     assert not (tmp_path / "trap").exists()
 
 
+@row("5.1 Delete")
 async def test_a_deleted_workspace_takes_with_it_what_is_its(mill: Mill) -> None:
     """
     Pipelines, jobs, files, logs, schedules, keys and profiles go; its waiting job ends; everybody else keeps theirs.
