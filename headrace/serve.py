@@ -32,14 +32,17 @@ from headrace.dialects.hotglue.discover import Discovers
 from headrace.dialects.hotglue.doors import Doors
 from headrace.dialects.hotglue.linking_wire import show_change
 from headrace.dialects.hotglue.real_time import RealTime
+from headrace.dialects.hotglue.rerun import RenewHotglue
 from headrace.dialects.hotglue.routes import hotglue_wire
 from headrace.dialects.hotglue.run import RunFlows
 from headrace.dialects.hotglue.schedules import SubmitScheduled
 from headrace.dialects.hotglue.tenancy import Tenancy
 from headrace.dialects.intuned.compile import DIALECT as INTUNED
 from headrace.dialects.intuned.places import IntunedServices
+from headrace.dialects.intuned.rerun import RerunBatch
 from headrace.dialects.intuned.routes import intuned_wire
 from headrace.dialects.matatika.compile import DIALECT as MATATIKA
+from headrace.dialects.matatika.rerun import RenewMatatika
 from headrace.dialects.matatika.routes import matatika_wire
 from headrace.engine.ticker import Ticker
 from headrace.http.server import create_app
@@ -49,6 +52,7 @@ from headrace.parts import Parts, background, limits_of, new_id, now, parts
 from headrace.serve_intuned import code_jobs_of, intuned_of
 from headrace.serve_matatika import Matatika, matatika_of
 from headrace.services.connections import Linking
+from headrace.services.reruns import Reruns
 from headrace.services.schedules import Schedules
 from headrace.services.tenant_tokens import TenantTokens
 from headrace.services.tenants import Tenants
@@ -142,6 +146,7 @@ def web_app(p: Parts, hotglue: Tenancy, matatika: Matatika, intuned: IntunedServ
         nodes=p.nodes,
         not_ready=p.not_ready,
         run_flow=hotglue.run_flow,
+        rerun=reruns_of(p, matatika, intuned),
     )
     return create_app(
         services,
@@ -153,6 +158,22 @@ def web_app(p: Parts, hotglue: Tenancy, matatika: Matatika, intuned: IntunedServ
         ],
         body_limit_bytes=settings.body_limit_bytes,
         root_dialect=settings.root_dialect,
+    )
+
+
+def reruns_of(p: Parts, matatika: Matatika, intuned: IntunedServices) -> Reruns:
+    """
+    Make what runs ended jobs again, each in its dialect.
+    """
+    return Reruns(
+        p.database,
+        p.sealer,
+        p.jobs,
+        p.connections,
+        p.files,
+        renew={HOTGLUE: RenewHotglue(now=now, new_id=new_id, chance=secrets.token_bytes), MATATIKA: RenewMatatika(uuid4)},
+        items={INTUNED: RerunBatch(intuned)},
+        submit={MATATIKA: matatika.desk.jobs.submit},
     )
 
 

@@ -4,9 +4,12 @@ The whole HTTP face over a test's house: flow `flights`, its tap linked for tena
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 from fastapi import FastAPI
@@ -19,7 +22,9 @@ from headrace.core.plan import ConnectorSpec
 from headrace.dialects.hotglue.routes import hotglue_wire
 from headrace.dialects.hotglue.tenancy import Tenancy
 from headrace.http.server import create_app
+from headrace.dialects.hotglue.rerun import RenewHotglue
 from headrace.http.services_bundle import Services
+from headrace.services.reruns import Reruns
 
 TAP = ConnectorSpec(name="tap-flights", kind="tap", command=("python", "tap.py"), install=("tap-flights==1.0",))
 OTHER_TAP = ConnectorSpec(name="tap-rails", kind="tap", command=("python", "tap.py"))
@@ -36,6 +41,20 @@ async def furnish_flights(house: House) -> None:
         TARGET,
     )
     await house.link("flights", "acme", "source", "tap-flights", {"token": "secret-of-acme"})
+
+
+def reruns_of(house: House) -> Reruns:
+    renew = RenewHotglue(now=lambda: datetime.now(UTC), new_id=uuid4, chance=secrets.token_bytes)
+    return Reruns(
+        house.database,
+        house.sealer,
+        house.jobs,
+        house.connections,
+        house.files,
+        renew={"hotglue": renew},
+        items={},
+        submit={},
+    )
 
 
 async def _ready() -> Sequence[str]:
@@ -60,6 +79,7 @@ def face_of(
         nodes=house.nodes,
         not_ready=not_ready,
         run_flow=hotglue.run_flow,
+        rerun=reruns_of(house),
     )
     return create_app(
         services,

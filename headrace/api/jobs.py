@@ -19,12 +19,14 @@ from headrace.api.views import (
     JobView,
     LinesView,
     LineView,
+    NewRerun,
     SubmittedView,
     job_fields,
     job_view,
 )
 from headrace.core.actor import Scope
 from headrace.core.errors import InvalidError
+from headrace.core.rerun import Rerun
 from headrace.core.state import JobState
 from headrace.http.params import idempotency_key
 from headrace.http.services_bundle import FlowRun
@@ -140,6 +142,18 @@ async def cancel_job(services: Asked, actor: Asking, job_id: UUID) -> JobView:
     """
     actor.require(Scope.RUN)
     return job_view(await services.jobs.cancel(job_id, by=actor.name, workspace_id=actor.workspace_id))
+
+
+@router.post("/jobs/{job_id}/rerun", status_code=201)
+async def rerun_job(services: Asked, actor: Asking, job_id: UUID, wanted: NewRerun) -> SubmittedView:
+    """
+    Run an ended job again: the same plan, or that plan with named overrides, whole or from one of its steps on.
+    """
+    rerun = Rerun(job_id=job_id, from_step=wanted.from_step, options=wanted.options, queue=wanted.queue)
+    submission = await services.rerun(actor, rerun)
+    return SubmittedView.model_validate(
+        job_fields(submission.job) | {"queued": submission.queued, "repeated": submission.repeated}
+    )
 
 
 @router.post("/flows/{workspace}/{flow}/runs", status_code=201, openapi_extra=_RUN_BODY)

@@ -72,6 +72,7 @@ class JobView(View):
     started_by: str
     details: dict[str, Any]
     cause: CauseView | None
+    rerun_of: UUID | None = Field(description="The job that this one runs again.")
     created_at: datetime
     due_at: datetime | None
     admitted_at: datetime | None
@@ -86,6 +87,16 @@ class JobView(View):
 class SubmittedView(JobView):
     queued: bool = Field(description="Another job of the key has to end first.")
     repeated: bool = Field(description="The idempotency key was known; this is the job it made.")
+
+
+class NewRerun(BaseModel):
+    model_config = ConfigDict(populate_by_name=True)
+
+    from_step: str | None = Field(
+        None, alias="from", max_length=255, description="The first step to run; those before it are taken over. Null runs all."
+    )
+    options: dict[str, str] = Field(default={}, description="Overrides by name, such as `etl.memory_bytes`.")
+    queue: bool = Field(False, description="Wait for an active job of the same key instead of being refused.")
 
 
 class JobsView(View):
@@ -285,4 +296,5 @@ def job_fields(job: Job) -> dict[str, Any]:
     links = Links(
         self=place, events=f"{place}/events", logs=f"{place}/logs", cancel=None if job.final else f"{place}/cancel"
     )
-    return {name: getattr(job, name) for name in Job.__dataclass_fields__} | {"links": links}
+    fields = {name: getattr(job, name) for name in Job.__dataclass_fields__}
+    return fields | {"links": links, "rerun_of": job.details.get("rerun_of")}

@@ -104,6 +104,7 @@ class NewJob:
         fingerprint: digest of the request as it was asked, without ids and times that differ each time; tells a repeat of an
             idempotency key from another request under it.
         items: of a plan with a fan-out, in the order in which they start.
+        done: steps that are not run: they completed in an earlier job, as these records say.
     """
 
     id: UUID
@@ -122,3 +123,4 @@ class NewJob:
     fingerprint: bytes = b""
     workspace: str = ""
     items: tuple[NewItem, ...] = ()
+    done: tuple[StepRecord, ...] = ()

@@ -341,6 +341,21 @@ class FanOut(Struct, frozen=True, kw_only=True):
     session: SessionUse | None = None
 
 
+class Reuse(Struct, frozen=True, kw_only=True):
+    """
+    What a job takes over from an earlier one instead of making it again.
+
+    Attributes:
+        folder: the earlier job's, in the file store.
+        steps: names of the steps that count as completed.
+        bookmark: whether the end of the earlier job's sync becomes this one's.
+    """
+
+    folder: str
+    steps: tuple[str, ...]
+    bookmark: bool = False
+
+
 class Plan(Struct, frozen=True, kw_only=True):
     """
     Everything a worker needs to run a job, but secrets.
@@ -366,3 +381,4 @@ class Plan(Struct, frozen=True, kw_only=True):
     snapshots: bool = True
     save_snapshots_on_failure: bool = False
     save_bookmarks_on_failure: bool = False
+    reuse: Reuse | None = None

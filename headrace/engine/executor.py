@@ -36,6 +36,7 @@ from headrace.engine.command_steps import CommandSteps, Desk
 from headrace.engine.desk import AttemptDesk, Journal, secrets_in, source_refs
 from headrace.engine.script_step import run_script
 from headrace.engine.singer_steps import discover, refresh_token, send, stream, sync, write_payload
+from headrace.engine.taken_over import take_over
 from headrace.engine.tenant_files import TenantFiles
 from headrace.engine.toolbox import Toolbox
 from headrace.runners.home_link import HomeLink
@@ -91,6 +92,8 @@ class Executor:
         prefix = folder_of(work.job.id, work.job.created_at)
         root = JobRoot(await self._files.obtain(prefix))
         root.prepare()  # a few folders: quicker than the way to a thread
+        if work.plan.reuse is not None:
+            await take_over(work.plan.reuse, root, self._files)
         api_key = self._api_key(work.claim)
         redactor = Redactor(secrets_in(work) | {api_key})
         async with self._log(work, redactor) as book, self._toolbox.prefetch(work.plan.steps, book):

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from headrace.core.actor import Actor
+from headrace.core.rerun import Rerun
 from headrace.services.access import Access
 from headrace.services.deployments import Deployments
 from headrace.services.flows import Flows
@@ -39,6 +40,12 @@ class RunFlow(Protocol):
     """A dialect's way to run one of its flows; raises what `Jobs.submit` raises, and `InvalidError` for options that are wrong."""
 
     async def __call__(self, actor: Actor, run: FlowRun) -> Submission: ...
+
+
+class RerunJob(Protocol):
+    """Runs an ended job again, in the dialect it is of; see `headrace.services.reruns.Reruns`."""
+
+    async def __call__(self, actor: Actor, wanted: Rerun) -> Submission: ...
 
 
 class Deliveries(Protocol):
@@ -74,6 +81,7 @@ class Services:
 
     Attributes:
         run_flow: runs a flow, in the dialect that flows belong to.
+        rerun: runs an ended job again.
         not_ready: sentences that say why this process should get no requests yet; none when it should.
     """
 
@@ -85,3 +93,4 @@ class Services:
     nodes: Nodes
     not_ready: Callable[[], Awaitable[Sequence[str]]]
     run_flow: RunFlow
+    rerun: RerunJob

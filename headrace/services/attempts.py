@@ -245,7 +245,7 @@ class Attempts:
     async def _linked(self, plan: Plan) -> dict[str, Linked]:
         found: dict[str, Linked] = {}
         async with self._database.connection() as connection:
-            for connection_id in {ref.connection for step in plan.steps for ref in _refs(step) if ref.connection}:
+            for connection_id in {ref.connection for step in plan.steps for ref in refs_of(step) if ref.connection}:
                 linked = await self._connections.read(connection, UUID(connection_id))
                 if linked is not None:
                     found[connection_id] = linked
@@ -265,7 +265,10 @@ def _fenced(claim: Claim) -> FencedError:
     return FencedError("Another worker owns this job now.", job=str(claim.job_id), token=claim.token)
 
 
-def _refs(step: AnyStep) -> list[ConfigRef]:
+def refs_of(step: AnyStep) -> list[ConfigRef]:
+    """
+    List the settings that a step needs.
+    """
     match step:
         case Discover(config=config) | AccessToken(config=config) | Sync(config=config):
             return [config]

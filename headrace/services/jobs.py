@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 from uuid import UUID
 
@@ -27,7 +27,7 @@ from headrace.core.job import Job, NewJob, StepRecord
 from headrace.core.outcome import Blame, Cause
 from headrace.core.plan import OnTaken, Plan
 from headrace.core.queue import Queue
-from headrace.core.state import JobState
+from headrace.core.state import JobState, StepState
 from headrace.services.admission import Admission
 from headrace.services.announcements import Announcements
 from headrace.services.fan_outs import terminate
@@ -140,6 +140,7 @@ class Jobs:
         """
         several = (
             bool(new.items)
+            or bool(new.done)
             or plan.on_taken is OnTaken.RECORD_CANCELLED
             or await self._announcements.has_listeners(connection, new.workspace_id)
         )
@@ -268,6 +269,7 @@ def _as_submitted(new: NewJob, plan: Plan, written: jobs.Submitted) -> Job:
     """
     Give the job as its first event left it, without reading it back.
     """
+    done = {step.ordinal: replace(step, state=StepState.COMPLETED, attempt=0) for step in new.done}
     return Job(
         id=new.id,
         seq=written.seq,
@@ -288,7 +290,7 @@ def _as_submitted(new: NewJob, plan: Plan, written: jobs.Submitted) -> Job:
         created_at=written.created_at,
         updated_at=written.created_at,
         steps=tuple(
-            StepRecord(ordinal=ordinal, name=step.name, kind=str(step.__struct_config__.tag))
+            done.get(ordinal) or StepRecord(ordinal=ordinal, name=step.name, kind=str(step.__struct_config__.tag))
             for ordinal, step in enumerate(plan.steps)
         ),
         items=FanOutRecord(total=len(new.items), completed=0, failed=0, cancelled=0) if plan.fan_out else None,

@@ -100,6 +100,15 @@ async def submit(
         return None
     if plan.fan_out is not None:
         await fan_outs.begin(connection, job.id, plan.fan_out, job.items)
+    for step in job.done:
+        await connection.execute(
+            """
+            update step set state = 'completed', started_at = %(started_at)s, finished_at = %(finished_at)s, output = %(output)s
+            where job_id = %(id)s and ordinal = %(ordinal)s
+            """,
+            {"id": job.id, "ordinal": step.ordinal, "started_at": step.started_at, "finished_at": step.finished_at,
+             "output": Jsonb(step.output)},
+        )  # fmt: skip
     return Submitted(seq=row["seq"], ready=row["ready"], created_at=row["created_at"], event_id=row["event_id"])
 
 

@@ -141,6 +141,7 @@ class Mill:
             nodes=self.house.nodes,
             not_ready=_ready,
             run_flow=_no_flows,
+            rerun=_no_flows,
         )
         wire = matatika_wire(self.desk, self.deployments, new_id=uuid4)
         return create_app(
