@@ -21,6 +21,7 @@ from headrace.services.meltano_projects import MeltanoProjects
 from headrace.services.notices import Notices
 from headrace.services.pipeline_jobs import PipelineJobs
 from headrace.services.pipelines import Pipelines
+from headrace.services.plugins import Plugins
 from headrace.services.schedules import Schedules
 from headrace.services.shelf import Shelf
 from headrace.services.stored_projects import StoredProjects
@@ -76,6 +77,7 @@ def matatika_of(p: Parts) -> Matatika:
         doors=doors,
         pipelines=pipelines,
         components=Components(resources),
+        plugins=Plugins(resources, projects),
         jobs=jobs,
         runs=runs,
         schedules=schedules,

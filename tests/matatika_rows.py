@@ -161,8 +161,6 @@ NAMES: Final = tuple(f"{section} {name}" for section, rows in ROWS.items() for n
 
 ABSENT: Final[Mapping[str, str]] = {
     "5.2 Working account": "accounts",
-    "5.5 Installed": "`installed` of a plugin",
-    "5.5 discovery.yml": "`discovery.yml`",
     "6.1 WORKSPACE_CONFIG": "`WORKSPACE_CONFIG`",
     "6.1 PIPELINE_ENV": "`PIPELINE_ENV`",
     "6.1 PROFILE": "`PROFILE_…` jobs",
@@ -235,6 +233,12 @@ ROUTES: Final[Mapping[str, str]] = {
     f"PUT {_W}/dataplugins/{{plugin_id}}": "5.5 Dataplugins",
     "GET /dataplugins/{plugin_id}": "5.5 Dataplugins",
     "DELETE /dataplugins/{plugin_id}": "5.5 Dataplugins",
+    f"PUT /dataplugins/{{plugin_id}}{_W}/installed": "5.5 Installed",
+    "GET /discovery.yml": "5.5 discovery.yml",
+    f"GET {_W}/discovery": "5.5 discovery.yml",
+    f"GET {_W}/discovery.yml": "5.5 discovery.yml",
+    f"POST {_W}/discovery": "5.5 discovery.yml",
+    f"POST {_W}/discovery.yml": "5.5 discovery.yml",
     "GET /plugins/{plural}/index": "5.5 Plugin hub",
     "GET /plugins/{plural}/{name}": "5.5 Plugin hub",
     f"GET {_W}/plugins/{{plural}}/index": "5.5 Plugin hub",

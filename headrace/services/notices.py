@@ -4,7 +4,7 @@ Who wants to be told of what, and what they were told.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID, uuid5
@@ -50,6 +50,23 @@ class Notices:
             )
         )
         return row
+
+    async def subscribe_all(
+        self, profile_ids: Iterable[str], workspace_id: UUID, target: Target, target_id: UUID
+    ) -> None:
+        """
+        Subscribe many; who has subscribed before, to whatever of it, stays as they are.
+        """
+        for profile_id in profile_ids:
+            await self.subscribe(profile_id, workspace_id, target, target_id)
+
+    async def forget_target(self, workspace_id: UUID, target_id: UUID) -> None:
+        """
+        End all subscriptions to a thing: it is gone.
+        """
+        for row in await self._resources.all("subscription", workspace_id):
+            if row.body["targetId"] == str(target_id):
+                await self.unsubscribe(row)
 
     async def subscription(self, profile_id: str, subscription_id: UUID) -> Resource:
         """

@@ -71,6 +71,15 @@ def read_document(folder: Path, file: str) -> Document:
     return _parse(file, content)
 
 
+def read_content(name: str, content: bytes) -> Document:
+    """
+    Read a document that somebody sent under a name; raises what `read_document` raises.
+    """
+    if len(content) > _LIMIT_BYTES:
+        raise problem(name, 1, "The file is larger than 16 MiB.", "Send it in parts.")
+    return _parse.__wrapped__(name, content)
+
+
 # A file of a tenant takes milliseconds to parse, and of thousands only one has changed when the folder is read again.
 @functools.lru_cache(maxsize=16_384)
 def _parse(file: str, content: bytes) -> Document:

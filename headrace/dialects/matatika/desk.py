@@ -23,6 +23,7 @@ from headrace.services.components import Components
 from headrace.services.notices import Notices
 from headrace.services.pipeline_jobs import PipelineJobs
 from headrace.services.pipelines import Pipelines
+from headrace.services.plugins import Plugins
 from headrace.services.schedules import SchedulePlace, Schedules
 from headrace.services.shelf import Shelf
 from headrace.services.surroundings import Surroundings, Workspace
@@ -40,6 +41,7 @@ class Desk:
     doors: Doors
     pipelines: Pipelines
     components: Components
+    plugins: Plugins
     jobs: PipelineJobs
     runs: RunPipelines
     schedules: Schedules

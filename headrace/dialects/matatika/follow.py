@@ -107,7 +107,11 @@ class FollowUps:
 
     async def _tell(self, job: Job, kind: str, message: str, *, alert: bool) -> None:
         pipeline_id = UUID(job.definition) if "pipeline" in job.details else None
-        body = {"jobId": str(job.id), "pipelineId": str(pipeline_id) if pipeline_id else None}
+        body = {
+            "jobId": str(job.id),
+            "pipelineId": str(pipeline_id) if pipeline_id else None,
+            "actor": job.details.get("profile"),
+        }
         await self._notices.tell(job.workspace_id, pipeline_id, kind, message, about=job.id, alert=alert, body=body)
 
 

@@ -15,10 +15,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from headrace.core.actor import Actor, Scope
-from headrace.core.errors import InvalidError
+from headrace.core.errors import InvalidError, NotFoundError
 from headrace.dialects.matatika.desk import Desk
 from headrace.dialects.matatika.doors import id_of
-from headrace.dialects.matatika.hal import Links, hal_reply, links_of, page, paging_of, timestamp
+from headrace.dialects.matatika.hal import Links, hal_reply, links_of, page, paging_of, present, timestamp
+from headrace.dialects.matatika.members import members_of
 from headrace.dialects.matatika.run import profile_of
 from headrace.dialects.matatika.wire import object_of
 from headrace.services.notices import Notification, Resource, Target
@@ -56,9 +57,14 @@ class NoticeRoutes:
     async def subscribe(self, request: Request, *, target: Target) -> Response:
         actor = await self._desk.doors.actor(request)
         target_id = id_of(request, "target_id")
-        workspace = await self._desk.doors.workspace(actor, await self._workspace_of(target, target_id), Scope.READ)
+        for_all = request.query_params.get("allMembers", "").lower() == "true"
+        scope = Scope.DEFINE if for_all else Scope.READ
+        workspace = await self._desk.doors.workspace(actor, await self._workspace_of(target, target_id), scope)
+        if for_all:
+            members = [each["id"] for each in await members_of(self._desk, workspace.id)]
+            await self._desk.notices.subscribe_all(members, workspace.id, target, target_id)
         found = await self._desk.notices.subscribe(profile_of(actor)["id"], workspace.id, target, target_id)
-        return hal_reply(request, _subscription(found, actor, links_of(request)))
+        return hal_reply(request, await self._shown(found, actor, links_of(request)))
 
     async def subscriptions(self, request: Request) -> Response:
         actor = await self._desk.doors.actor(request)
@@ -66,18 +72,18 @@ class NoticeRoutes:
         rows = await self._desk.notices.subscriptions(profile_of(actor)["id"], workspaces)
         paging, links = paging_of(request), links_of(request)
         part = rows[paging.offset : paging.offset + paging.size]
-        shown = [_subscription(row, actor, links) for row in part]
+        shown = [await self._shown(row, actor, links) for row in part]
         return hal_reply(request, page("subscriptions", shown, len(rows), paging, links.to("subscriptions")))
 
     async def subscription(self, request: Request) -> Response:
         actor, found = await self._mine(request)
-        return hal_reply(request, _subscription(found, actor, links_of(request)))
+        return hal_reply(request, await self._shown(found, actor, links_of(request)))
 
     async def change(self, request: Request) -> Response:
         actor, found = await self._mine(request)
         sent = object_of(await request.body())
         changed = await self._desk.notices.change(found, str(sent.get("type", "")))
-        return hal_reply(request, _subscription(changed, actor, links_of(request)))
+        return hal_reply(request, await self._shown(changed, actor, links_of(request)))
 
     async def unsubscribe(self, request: Request) -> Response:
         _, found = await self._mine(request)
@@ -117,14 +123,39 @@ class NoticeRoutes:
             since=_time(request, "since"),
             before=_time(request, "before"),
         )
+        here = links_of(request).to(*(("workspaces", workspace_id) if workspace_id else ()), "notifications")
         paging, links = paging_of(request), links_of(request)
         shown = [_notification(row, links) for row in rows[paging.offset : paging.offset + paging.size]]
-        return hal_reply(request, page("notifications", shown, len(rows), paging, links.to("notifications")))
+        return hal_reply(request, page("notifications", shown, len(rows), paging, here))
 
     async def _mine(self, request: Request) -> tuple[Actor, Resource]:
         actor = await self._desk.doors.actor(request)
         found = await self._desk.notices.subscription(profile_of(actor)["id"], id_of(request, "subscription_id"))
         return actor, found
+
+    async def _shown(self, row: Resource, actor: Actor, links: Links) -> dict[str, Any]:
+        target = await self._target(row)
+        return _subscription(row, actor, links, target)
+
+    async def _target(self, row: Resource) -> dict[str, Any]:
+        """
+        Show what somebody has subscribed to as far as people know it by; of one that is gone its id alone.
+        """
+        target, target_id = row.body["target"], row.body["targetId"]
+        try:
+            match target:
+                case "workspaces":
+                    return {"id": target_id, "name": (await self._desk.doors.open(target_id)).name}
+                case "pipelines":
+                    pipeline = await self._desk.pipelines.get(UUID(target_id))
+                    return {"id": target_id, "label": pipeline.label, "name": pipeline.name}
+                case "datasets":
+                    dataset = await self._desk.shelf.get("dataset", target_id)
+                    return present({"id": target_id, "alias": dataset.name, "title": dataset.body.get("title")})
+                case _:
+                    return {"id": target_id, "name": (await self._desk.shelf.get("channel", target_id)).name}
+        except NotFoundError:
+            return {"id": target_id}
 
     async def _workspace_of(self, target: Target, target_id: UUID) -> UUID:
         match target:
@@ -140,14 +171,14 @@ class NoticeRoutes:
         return row.workspace_id
 
 
-def _subscription(row: Resource, actor: Actor, links: Links) -> dict[str, Any]:
+def _subscription(row: Resource, actor: Actor, links: Links, target: dict[str, Any]) -> dict[str, Any]:
     here = ("subscriptions", row.id)
     return {
         "id": row.id,
         "created": timestamp(row.created_at),
         "lastModified": timestamp(row.updated_at),
         "type": row.body["type"],
-        "_embedded": {row.body["target"][:-1]: {"id": row.body["targetId"]}, "subscriberProfile": profile_of(actor)},
+        "_embedded": {row.body["target"][:-1]: target, "subscriberProfile": profile_of(actor)},
         "_links": {
             "self": links.to(*here),
             "update subscription": links.to(*here, method="PUT"),
@@ -169,6 +200,7 @@ def _notification(row: Notification, links: Links) -> dict[str, Any]:
         "created": timestamp(row.created_at),
         "lastModified": timestamp(row.updated_at),
         "type": row.kind,
+        **({"actor": row.body["actor"]} if row.body.get("actor") else {}),
         "message": row.message,
         "resolved": row.resolved,
         "_links": found,

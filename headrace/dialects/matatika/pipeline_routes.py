@@ -115,6 +115,7 @@ class PipelineRoutes:
         active = await self._desk.jobs.active(pipeline.workspace_id, str(pipeline.id))
         await self._desk.pipelines.delete(pipeline.id)
         await self._desk.unschedule(pipeline)
+        await self._desk.notices.forget_target(pipeline.workspace_id, pipeline.id)
         if active is not None:
             await self._desk.jobs.delete(active, by=actor.name)
         await self._desk.jobs.forget_state(pipeline.workspace_id, str(pipeline.id))

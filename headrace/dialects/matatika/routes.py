@@ -19,6 +19,7 @@ from headrace.dialects.matatika.deploy import Deployments
 from headrace.dialects.matatika.desk import Desk
 from headrace.dialects.matatika.errors import matatika_reply
 from headrace.dialects.matatika.hal import hal_reply, links_of
+from headrace.dialects.matatika.hub_routes import HubRoutes
 from headrace.dialects.matatika.job_routes import JobRoutes
 from headrace.dialects.matatika.key_routes import KeyRoutes
 from headrace.dialects.matatika.methods import one_route_a_path
@@ -42,6 +43,7 @@ def matatika_wire(desk: Desk, deployments: Deployments, *, new_id: Callable[[], 
         *PipelineRoutes(desk, new_id=new_id).routes(),
         *ComponentRoutes(desk, new_id=new_id).routes(),
         *PluginRoutes(desk, new_id=new_id).routes(),
+        *HubRoutes(desk, new_id=new_id).routes(),
         *WorkspaceRoutes(desk, deployments, new_id=new_id).routes(),
         *ProfileRoutes(desk).routes(),
         *NoticeRoutes(desk).routes(),

@@ -6,7 +6,7 @@ One that a caller makes lives in the database, beside those of headrace.yml; tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
@@ -15,15 +15,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from headrace.core.actor import ROLE_SCOPES, Actor, Scope
+from headrace.core.actor import Actor, Scope
 from headrace.core.errors import ForbiddenError, NotFoundError
 from headrace.core.state import JobState
 from headrace.dialects.matatika.deploy import Deployments
 from headrace.dialects.matatika.desk import Desk
 from headrace.dialects.matatika.doors import id_of
 from headrace.dialects.matatika.hal import hal_reply, links_of, page, paging_of
+from headrace.dialects.matatika.members import ADMINISTRATORS, members_of
 from headrace.dialects.matatika.profile_routes import default_workspace, keep_profile
-from headrace.dialects.matatika.run import profile_of
 from headrace.dialects.matatika.views import workspace_view
 from headrace.dialects.matatika.wire import object_of
 from headrace.dialects.matatika.workspace_wire import WorkspaceFields, fields_of, workspace_in
@@ -105,23 +105,14 @@ class WorkspaceRoutes:
         return hal_reply(request, (await self._shown(request, actor, [workspace]))[0])
 
     async def members(self, request: Request) -> Response:
-        return await self._holders(request, "members", ROLE_SCOPES)
+        return await self._holders(request, "members", None)
 
     async def administrators(self, request: Request) -> Response:
-        return await self._holders(
-            request, "administrators", [role for role, may in ROLE_SCOPES.items() if Scope.DEFINE in may]
-        )
+        return await self._holders(request, "administrators", ADMINISTRATORS)
 
-    async def _holders(self, request: Request, relation: str, roles: Sequence[str] | Mapping[str, object]) -> Response:
-        """
-        List who holds a key that opens the workspace, in one of these roles.
-        """
+    async def _holders(self, request: Request, relation: str, roles: Collection[str] | None) -> Response:
         _, workspace = await self._desk.entered(request, Scope.READ)
-        holders = [
-            profile_of(Actor(key.id, key.name, key.role, key.workspace_id))
-            for key in await self._desk.keys.keys()
-            if key.revoked_at is None and key.workspace_id in (None, workspace.id) and key.role in roles
-        ]
+        holders = await members_of(self._desk, workspace.id, roles)
         here = links_of(request).to("workspaces", workspace.id, relation)
         embedded = {"_embedded": {relation: holders}} if holders else {}
         return hal_reply(request, {**embedded, "_links": {"self": here}})

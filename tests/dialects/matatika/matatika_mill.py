@@ -15,7 +15,9 @@ import httpx2
 from house import ADMIN_KEY, HeldTicket, House
 from starlette.types import ASGIApp
 
+from headrace.core.actor import Actor
 from headrace.core.plan import Limits
+from headrace.core.rerun import Rerun
 from headrace.dialects.matatika.compile import DIALECT
 from headrace.dialects.matatika.deploy import Deployments
 from headrace.dialects.matatika.desk import Desk
@@ -35,12 +37,15 @@ from headrace.runners.environments import Environments
 from headrace.runners.git import GitRules
 from headrace.runners.process import ShimPool
 from headrace.services.components import Components
+from headrace.services.job_files import JobFiles
 from headrace.services.job_keys import JobKeys
+from headrace.services.jobs import Submission
 from headrace.services.meltano_projects import MeltanoProjects
 from headrace.services.notices import Notices
 from headrace.services.pipeline_jobs import PipelineJobs
 from headrace.services.pipeline_states import PipelineStates
 from headrace.services.pipelines import Pipelines
+from headrace.services.plugins import Plugins
 from headrace.services.schedules import Schedules
 from headrace.services.shelf import Shelf
 from headrace.services.stored_projects import StoredProjects
@@ -82,6 +87,7 @@ class Mill:
             doors=doors,
             pipelines=self.pipelines,
             components=Components(resources),
+            plugins=Plugins(resources, self.projects),
             jobs=self.jobs,
             runs=self.runs,
             schedules=self.schedules,
@@ -136,6 +142,7 @@ class Mill:
             access=self.house.access,
             jobs=self.house.jobs,
             deployments=self.house.deployments,
+            job_files=JobFiles(self.house.attempts, self.house.files),
             flows=self.house.flows,
             deliveries=self.house.deliveries,
             nodes=self.house.nodes,

@@ -81,9 +81,6 @@ def test_what_is_absent_is_told(name: str) -> None:
     ("method", "path"),
     [
         ("PUT", "profiles/me/working-account/6f0f6c4e-5f0e-4f3f-9c0b-2f1f1b1a0001"),
-        ("GET", "discovery.yml"),
-        ("GET", "{workspace}/discovery"),
-        ("GET", "{workspace}/discovery.yml"),
         ("GET", "{workspace}/tags"),
         ("POST", "{workspace}/invitations"),
     ],
