@@ -11,7 +11,6 @@ from fastapi import Depends, Path, Request
 from fastapi.security import APIKeyHeader, HTTPBearer
 
 from headrace.core.actor import Actor, Scope
-from headrace.core.errors import ForbiddenError
 from headrace.http.auth import actor_of
 from headrace.http.services_bundle import Services
 
@@ -35,12 +34,9 @@ async def asking_actor(
     request: Request, services: Asked, _bearer: Annotated[Any, Depends(_BEARER)], _key: Annotated[Any, Depends(_HEADER)]
 ) -> Actor:
     """
-    Tell who asks; a public key stands in web pages and sees only its own dialect's calls.
+    Tell who asks.
     """
-    actor = await actor_of(request, services.access)
-    if actor.role == "public":
-        raise ForbiddenError("A public key does not open the core API.", "Use a key of another role.")
-    return actor
+    return await actor_of(request, services.access)
 
 
 Asking = Annotated[Actor, Depends(asking_actor)]

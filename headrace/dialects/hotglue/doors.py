@@ -86,7 +86,7 @@ class Doors:
         """
         Let somebody in as `enter` does, to a path whose tenant stands elsewhere in the request.
         """
-        actor = await actor_of(request, self._access)
+        actor = await actor_of(request, self._access, in_a_page=True)
         path = request.path_params
         ids = {name: check_id(path[name], name) for name in ("env_id", "flow_id", "tenant") if name in path}
         workspace = await self._access.workspace(actor, ids["env_id"], scope)

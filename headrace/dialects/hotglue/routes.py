@@ -75,7 +75,7 @@ class HotglueRoutes:
         ]
 
     async def run(self, request: Request) -> Response:
-        actor = await actor_of(request, self._services.access)
+        actor = await actor_of(request, self._services.access, in_a_page=True)
         return run_reply(await self._run_flow(actor, await _flow_run(request)))
 
     async def status(self, request: Request) -> Response:
@@ -110,7 +110,7 @@ class HotglueRoutes:
         return json_reply(document())
 
     async def _place(self, request: Request, scope: Scope) -> Place:
-        actor = await actor_of(request, self._services.access)
+        actor = await actor_of(request, self._services.access, in_a_page=True)
         env_id, flow, tenant = (check_id(request.path_params[name], name) for name in ("env_id", "flow_id", "tenant"))
         workspace = await self._services.access.workspace(actor, env_id, scope)
         return Place(workspace.id, actor.name, flow, tenant)
