@@ -171,7 +171,10 @@ def reruns_of(p: Parts, matatika: Matatika, intuned: IntunedServices) -> Reruns:
         p.jobs,
         p.connections,
         p.files,
-        renew={HOTGLUE: RenewHotglue(now=now, new_id=new_id, chance=secrets.token_bytes), MATATIKA: RenewMatatika(uuid4)},
+        renew={
+            HOTGLUE: RenewHotglue(now=now, new_id=new_id, chance=secrets.token_bytes),
+            MATATIKA: RenewMatatika(uuid4),
+        },
         items={INTUNED: RerunBatch(intuned)},
         submit={MATATIKA: matatika.desk.jobs.submit},
     )

@@ -93,7 +93,10 @@ class NewRerun(BaseModel):
     model_config = ConfigDict(populate_by_name=True)
 
     from_step: str | None = Field(
-        None, alias="from", max_length=255, description="The first step to run; those before it are taken over. Null runs all."
+        None,
+        alias="from",
+        max_length=255,
+        description="The first step to run; those before it are taken over. Null runs all.",
     )
     options: dict[str, str] = Field(default={}, description="Overrides by name, such as `etl.memory_bytes`.")
     queue: bool = Field(False, description="Wait for an active job of the same key instead of being refused.")

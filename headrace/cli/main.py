@@ -12,7 +12,21 @@ from typing import Annotated
 
 import typer
 
-from headrace.cli import automation, connector, demo, doctor, flow, flows, jobs, keys, meltano, rerun, run, serving, workspace
+from headrace.cli import (
+    automation,
+    connector,
+    demo,
+    doctor,
+    flow,
+    flows,
+    jobs,
+    keys,
+    meltano,
+    rerun,
+    run,
+    serving,
+    workspace,
+)
 from headrace.cli.failures import INTERRUPTED, exit_code_of
 from headrace.cli.output import say_error
 from headrace.core.errors import HeadraceError

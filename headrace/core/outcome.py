@@ -11,6 +11,9 @@ from typing import Any
 
 from headrace.core.state import JobState
 
+REFUSED_CONNECTION = "refused_connection"
+"""In a cause's evidence: the id of the connection whose account refused its credentials."""
+
 
 class Blame(StrEnum):
     """Who can mend it."""

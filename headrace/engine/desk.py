@@ -26,6 +26,8 @@ from headrace.services.attempts import Work
 from headrace.store.connections import Linked
 from headrace.store.files import FileStore
 
+_REWRITTEN_SECONDS = 3.0
+
 Ended = TypeVar("Ended", Succeeded, Failed, Succeeded | Failed)
 
 
@@ -175,6 +177,22 @@ class AttemptDesk:
                 self.work = replace(self.work, connections={**self.work.connections, connection_id: fresh})
             self.book.learn(Redactor(self.secrets()))
         forget_lent(self.root)
+
+    async def keep_rewritten(self) -> None:
+        """
+        Save what a running connector rewrites, a few seconds later, until cancelled.
+
+        A worker that is lost loses its machine's files, too: a refresh token that was spent since would be lost with them.
+        """
+        seen: dict[str, dict[str, Any]] = {}
+        while True:
+            await asyncio.sleep(_REWRITTEN_SECONDS)
+            rewritten = await asyncio.to_thread(take_back, self.root)
+            for connection_id, changed in rewritten.items():
+                if seen.get(connection_id) != changed:
+                    self.book.learn(Redactor(self.secrets() | secrets_of(changed)))
+                    await self.journal.save_config(connection_id, changed)
+                    seen[connection_id] = changed
 
     def secrets(self) -> frozenset[str]:
         """

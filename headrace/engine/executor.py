@@ -7,6 +7,7 @@ The executor knows no store: what must be written down goes through its `Journal
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -16,7 +17,7 @@ from uuid import UUID
 from msgspec import structs
 
 from headrace.core.again import Retry, memory_limit, next_try
-from headrace.core.errors import DefinitionError, EnvironmentBuildError, HeadraceError
+from headrace.core.errors import DefinitionError, EnvironmentBuildError, FencedError, HeadraceError
 from headrace.core.outcome import Blame, Cancelled, Cause, Failed, Outcome, Succeeded
 from headrace.core.plan import (
     AccessToken,
@@ -161,6 +162,7 @@ class Executor:
         A tap need not wait for the file; a script may read it.
         """
         recording = asyncio.ensure_future(desk.write_record())
+        keeping = asyncio.ensure_future(_kept(desk))
         try:
             if not isinstance(step, (Discover, Sync, Payload, Pipe)):
                 await recording
@@ -168,6 +170,7 @@ class Executor:
             await recording
         finally:
             recording.cancel()
+            keeping.cancel()
             await asyncio.shield(desk.save_rewritten())
         return outcome
 
@@ -260,6 +263,14 @@ def _not_started(step: AnyStep, error: HeadraceError, who: Blame) -> Failed:
         Cause(stage=step.name, sentence=error.reason, who=who, instruction=error.instruction, evidence=error.facts),
         fatal=True,
     )
+
+
+async def _kept(desk: AttemptDesk) -> None:
+    """
+    Save what connectors rewrite as they run; who is fenced leaves that to the other.
+    """
+    with contextlib.suppress(FencedError):
+        await desk.keep_rewritten()
 
 
 def _with(retry: Retry) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from headrace.core.outcome import Failed, Succeeded
+from headrace.core.outcome import REFUSED_CONNECTION, Failed, Succeeded
 from headrace.core.plan import AccessToken, ConfigRef, Discover, Export, Payload, Pipe, Sync
 from headrace.engine.desk import AttemptDesk, used
 from headrace.runners import payload, singer
@@ -22,6 +22,10 @@ MAX_RECORDS = "max_record_count"
 """Variable by which a job limits the records of each stream, as in hotglue."""
 
 
+# What connectors of hotglue's SDK raise then; its users have to reconnect.
+_REFUSED = "InvalidCredentialsError"
+
+
 async def discover(desk: AttemptDesk, step: Discover) -> Succeeded | Failed:
     """
     Ask the tap for its catalog, and save it on the connection.
@@ -30,7 +34,7 @@ async def discover(desk: AttemptDesk, step: Discover) -> Succeeded | Failed:
     async with desk.stage(step.name, step.limits) as stage:
         found = await singer.discover(stage, tap)
     if isinstance(found, Failed):
-        return used(found, stage)
+        return used(_blamed(found, step.config), stage)
     if step.config.connection:
         await desk.journal.save_catalog(step.config.connection, found)
     return used(Succeeded({"streams": len(found["streams"])}), stage)
@@ -44,7 +48,7 @@ async def refresh_token(desk: AttemptDesk, step: AccessToken) -> Succeeded | Fai
     async with desk.stage(step.name, step.limits) as stage:
         found = await access_token(stage, connector)
     if isinstance(found, Failed):
-        return used(found, stage)
+        return used(_blamed(found, step.config), stage)
     await desk.save_rewritten()
     if step.config.connection:
         await desk.journal.save_config(step.config.connection, found)
@@ -61,7 +65,7 @@ async def sync(desk: AttemptDesk, step: Sync) -> Succeeded | Failed:
     async with desk.stage(step.name, step.limits) as stage:
         catalog = await _catalog(desk, step, tap, stage)
         if isinstance(catalog, Failed):
-            return used(catalog, stage)
+            return used(_blamed(catalog, step.config), stage)
         await desk.save_rewritten()  # discovering may have rotated a token
         linked = desk.linked(step.config)
         outcome = await singer.sync(
@@ -75,7 +79,8 @@ async def sync(desk: AttemptDesk, step: Sync) -> Succeeded | Failed:
             max_records=_max_records(desk, step),
             timestamp=_timestamp(desk),
         )
-    return used(replace(outcome, output={**outcome.output, "sync_type": sync_type}), stage)
+    told = replace(outcome, output={**outcome.output, "sync_type": sync_type})
+    return used(_blamed(told, step.config), stage)
 
 
 async def write_payload(desk: AttemptDesk, step: Payload) -> Succeeded | Failed:
@@ -96,7 +101,9 @@ async def send(desk: AttemptDesk, step: Export) -> Succeeded | Failed:
     desk.write_configs()
     async with desk.stage(step.name, step.limits) as stage:
         outcome = await export(stage, targets)
-    return used(outcome, stage)
+    # Targets run in turn, so the last that was started is the one that failed.
+    failing = step.targets[max(0, len(stage.children.children) - 1)] if step.targets else None
+    return used(_blamed(outcome, failing.config) if failing else outcome, stage)
 
 
 async def stream(desk: AttemptDesk, step: Pipe) -> Succeeded | Failed:
@@ -118,7 +125,21 @@ async def stream(desk: AttemptDesk, step: Pipe) -> Succeeded | Failed:
             field_map=step.field_map or (linked.field_map if linked else None),
             bookmark=bookmark,
         )
+    by_target = isinstance(outcome, Failed) and outcome.cause.stage == "export"
+    outcome = _blamed(outcome, step.target_config if by_target else step.tap_config)
     return used(replace(outcome, output={**outcome.output, "sync_type": sync_type}), stage)
+
+
+def _blamed(outcome: Succeeded | Failed, ref: ConfigRef) -> Succeeded | Failed:
+    """
+    Note in a failure's evidence which connection's account refused its credentials, if that was why.
+    """
+    if not isinstance(outcome, Failed) or ref.connection is None:
+        return outcome
+    cause = outcome.cause
+    if cause.evidence.get("exception") != _REFUSED:
+        return outcome
+    return replace(outcome, cause=replace(cause, evidence={**cause.evidence, REFUSED_CONNECTION: ref.connection}))
 
 
 async def _bookmark(desk: AttemptDesk, step: Sync | Pipe) -> dict[str, Any] | None:

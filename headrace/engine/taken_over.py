@@ -14,7 +14,7 @@ from headrace.store.files import FileStore
 
 # The snapshots are the tenant's as they are now; what programs said, errors and settings belong to the earlier job.
 _OF_SOURCES = ("sync-output", "catalog.json", "catalog-selected.json", "state.json")
-_OF_SCRIPT = ("etl-output",)
+_OF_SCRIPT = ("etl-output", "incremental_target_state.json")  # the second lets the target go on where it was ended
 
 
 async def take_over(reuse: Reuse, root: JobRoot, files: FileStore) -> None:

@@ -15,7 +15,6 @@ from headrace.runners.connector import Connector, lend_config
 from headrace.runners.diagnosis import blame
 from headrace.runners.job_root import read_json
 from headrace.runners.process import Exit
-from headrace.runners.redaction import Redactor
 from headrace.runners.stage import Stage
 
 NOT_SUPPORTED: Final = "Connector doesn't support get access token"
@@ -48,7 +47,6 @@ async def access_token(stage: Stage, connector: Connector) -> dict[str, Any] | F
     token = told.get("access_token") or settings.get("access_token")
     if not ended.succeeded or "error" in told or not isinstance(token, str):
         return await _why_not(stage, connector, ended, told)
-    stage.book.learn(Redactor([token]))
     return {"access_token": token}
 
 
@@ -61,5 +59,13 @@ async def _why_not(stage: Stage, connector: Connector, ended: Exit, told: dict[s
         sentence, who = cause.sentence, cause.who
     if _NO_SUCH_OPTION.search(sentence) or _NOT_IMPLEMENTED in sentence:
         sentence, who = NOT_SUPPORTED, Blame.DEVELOPER
-    redacted = stage.book.redactor.redact(sentence)
-    return Failed(Cause(stage=stage.name, sentence=redacted, who=who), fatal=True)
+    exception = await stage.exception()
+    return Failed(
+        Cause(
+            stage=stage.name,
+            sentence=stage.book.redactor.redact(sentence),
+            who=who,
+            evidence={"exception": exception} if exception else {},
+        ),
+        fatal=True,
+    )

@@ -171,6 +171,13 @@ class Stage:
             )
         )
 
+    async def exception(self) -> str | None:
+        """
+        Name the exception that its children spoke of last, without modules.
+        """
+        await self._heard()
+        return diagnosis.exception_name(self._exceptions(), [line.text for line in self.book.tail(self.name)])
+
     def refused(self, error: Mapping[str, Any], **facts: str) -> Cause:
         """
         Say why one of our data-plane programs refused what it was sent; what it quotes of the data goes through the redactor.

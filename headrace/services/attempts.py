@@ -15,7 +15,7 @@ from uuid import UUID
 from headrace.core import queue
 from headrace.core.errors import FencedError
 from headrace.core.job import Job
-from headrace.core.outcome import Cancelled, Failed, Outcome, Settlement, Succeeded
+from headrace.core.outcome import REFUSED_CONNECTION, Cancelled, Cause, Failed, Outcome, Settlement, Succeeded
 from headrace.core.plan import AccessToken, AnyStep, ConfigRef, Discover, Export, Pipe, Plan, Sync
 from headrace.core.state import JobState, StepState
 from headrace.services.admission import Admission
@@ -202,6 +202,7 @@ class Attempts:
                     await self._connections.save_bookmark(
                         connection, bookmark.connection_id, bookmark.state, job_id=work.job.id
                     )
+            await self._note_accounts(connection, work, settlement.state, cause)
             await self._tell(connection, work, event_id)
             await ticket.settle(connection)
             await self._admission.admit(connection)
@@ -212,10 +213,9 @@ class Attempts:
         """
         async with self._database.transaction() as connection:
             await self._fence(connection, work.claim)
-            linked = await self._connections.read(connection, connection_id)
-            known = work.connections.get(str(connection_id))
+            linked = await self._connections.read_settings(connection, connection_id)
             # Linked anew while the job ran: the tokens of before would undo the new ones.
-            if linked is not None and known is not None and linked.generation == known.generation:
+            if linked is not None and _same_link(work, linked):
                 await self._connections.save_config(connection, connection_id, {**linked.config, **changed})
 
     async def save_tenant_config(self, work: Work, changed: Mapping[str, Any]) -> None:
@@ -242,6 +242,19 @@ class Attempts:
             await self._fence(connection, work.claim)
             await self._connections.save_bookmark(connection, connection_id, None, job_id=work.job.id)
 
+    async def _note_accounts(self, connection: Connection, work: Work, state: JobState, cause: Cause | None) -> None:
+        """
+        Note that the account of a connection refused its credentials, or that those of all are good again.
+        """
+        if state is JobState.COMPLETED:
+            for connection_id in [each for each, linked in work.connections.items() if linked.disconnected]:
+                await self._connections.save_disconnected(connection, UUID(connection_id), disconnected=False)
+        refused = cause.evidence.get(REFUSED_CONNECTION) if cause and state is JobState.FAILED else None
+        if refused is not None:
+            linked = await self._connections.read_settings(connection, UUID(refused))
+            if linked is not None and _same_link(work, linked):
+                await self._connections.save_disconnected(connection, linked.id, disconnected=True)
+
     async def _linked(self, plan: Plan) -> dict[str, Linked]:
         found: dict[str, Linked] = {}
         async with self._database.connection() as connection:
@@ -259,6 +272,14 @@ class Attempts:
     async def _fence(self, connection: Connection, claim: Claim) -> None:
         if (await jobs.standing(connection, claim)).fenced:
             raise _fenced(claim)
+
+
+def _same_link(work: Work, linked: Linked) -> bool:
+    """
+    Tell whether a connection is still the one that the job began with, and was not linked anew.
+    """
+    known = work.connections.get(str(linked.id))
+    return known is not None and known.generation == linked.generation
 
 
 def _fenced(claim: Claim) -> FencedError:

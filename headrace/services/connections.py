@@ -181,7 +181,7 @@ class Linking:
     async def _origin(self, connection: Connection, place: Place, symlink: Symlink) -> Symlink:
         there = Place(place.workspace_id, symlink.tenant, symlink.flow, symlink.role, place.connector)
         found = await self._connections.find(connection, there)
-        if found is None or found.disconnected:
+        if found is None or found.dangling:
             raise InvalidError(
                 f"`symlink` leads to flow {symlink.flow!r} of tenant {symlink.tenant!r}, where `{place.connector}` is not linked.",
                 "Link it there first.",

@@ -28,7 +28,8 @@ TenantOfFlow = tuple[UUID, str, str]
 
 # Every connection as it counts: a symlink with the settings and the catalog of the one it stands for.
 _SELECT: LiteralString = """
-    select c.*, o.id as origin_id, o.config as origin_config, o.catalog as origin_catalog
+    select c.*, o.id as origin_id, o.config as origin_config, o.catalog as origin_catalog,
+           o.generation as origin_generation, o.disconnected as origin_disconnected
     from connection c left join connection o
       on c.symlink is not null and o.workspace_id = c.workspace_id and o.flow_id = c.symlink ->> 'flow'
      and o.tenant_id = c.symlink ->> 'tenant' and o.role = c.symlink ->> 'role' and o.connector = c.connector
@@ -63,9 +64,10 @@ class Linked:
 
     Attributes:
         bookmark: Singer state of the last completed job; None before the first.
-        disconnected: it cannot be used: marked so, or a symlink whose connection is gone.
+        disconnected: its account refused the settings, or they are gone: somebody has to link it anew.
         symlink: whose settings and catalog these are; None for its own.
-        generation: raised by each new link.
+        dangling: a symlink whose connection is gone, so that there is nothing to use.
+        generation: raised by each new link, of it or of where its settings are.
     """
 
     id: UUID
@@ -80,6 +82,7 @@ class Linked:
     bookmark: dict[str, Any] | None
     disconnected: bool
     symlink: Symlink | None = None
+    dangling: bool = False
     generation: int = 1
     created_at: datetime | None = None
     updated_at: datetime | None = None
@@ -272,6 +275,25 @@ class Connections:
         )
         return [(row["flow_id"], row["role"], row["connector"]) for row in rows]
 
+    async def read_settings(self, connection: Connection, connection_id: UUID) -> Linked | None:
+        """
+        Read one connection and hold the row with its settings until the transaction ends: what is written then undoes nobody's change.
+        """
+        await connection.execute(f"select from connection where id = {_ORIGIN} for update", {"id": connection_id})
+        return await self.read(connection, connection_id)
+
+    async def save_disconnected(self, connection: Connection, connection_id: UUID, *, disconnected: bool) -> None:
+        """
+        Note whether the account of a connection refuses its settings; of a symlink, that of where they are.
+        """
+        await connection.execute(
+            f"""
+            update connection set disconnected = %(disconnected)s, updated_at = now()
+            where id = {_ORIGIN} and disconnected <> %(disconnected)s
+            """,
+            {"id": connection_id, "disconnected": disconnected},
+        )
+
     async def save_config(self, connection: Connection, connection_id: UUID, config: Mapping[str, Any]) -> None:
         """
         Keep settings that a connector has rewritten, such as a rotated token; a symlink's go to where they came from.
@@ -317,6 +339,7 @@ class Connections:
 
     def _linked(self, row: DictRow) -> Linked:
         symlink = Symlink(**row["symlink"]) if row["symlink"] else None
+        dangling = symlink is not None and row["origin_id"] is None
         side = "origin_" if symlink else ""
         sealed, sealed_for = row[f"{side}config"], row[f"{side}id"]
         return Linked(
@@ -324,8 +347,8 @@ class Connections:
             role=row["role"], connector=row["connector"],
             config=self._sealer.open(sealed, _place(sealed_for)) if sealed is not None else {},
             catalog=row[f"{side}catalog"], field_map=row["field_map"], bookmark=row["bookmark"],
-            disconnected=row["disconnected"] or (symlink is not None and row["origin_id"] is None),
-            symlink=symlink, generation=row["generation"], created_at=row["created_at"], updated_at=row["updated_at"],
+            disconnected=row["disconnected"] or bool(row["origin_disconnected"]) or dangling, symlink=symlink, dangling=dangling,
+            generation=row["generation"] + (row["origin_generation"] or 0), created_at=row["created_at"], updated_at=row["updated_at"],
         )  # fmt: skip
 
 

@@ -133,7 +133,7 @@ class _Run:
         self._asked = asked
         self._settings = of.workspace.definition.get("settings") or {}
         self._source = choose_source(of, request)
-        if self._source is not None and self._source.disconnected:
+        if self._source is not None and self._source.dangling:
             raise InvalidError(f"The tap `{self._source.connector}` is disconnected.", "Link it anew.", field="tap")
         self._targets = [
             ExportTarget(

@@ -108,7 +108,7 @@ def compile_discover(of: FlowOfTenant, link: Linked, asked: Asked) -> tuple[NewJ
         InvalidError: the connector has no definition, cannot discover, or its connection cannot be used.
     """
     spec = _spec(of, link)
-    if link.disconnected:
+    if link.dangling:
         raise InvalidError(f"`{link.connector}` is disconnected.", "Link it anew.", field="connector")
     new = NewJob(
         id=asked.id,

@@ -201,10 +201,9 @@ def show_connector(name: str, spec: ConnectorSpec | None) -> dict[str, Any]:
 
 
 def _error(linked: Linked) -> dict[str, str] | None:
-    if not linked.disconnected:
-        return None
-    gone = "The connection it is a symlink of is gone."
-    return {"message": gone if linked.symlink else "The connection must be linked anew."}
+    if linked.dangling:
+        return {"message": "The connection it is a symlink of is gone."}
+    return {"message": "The account refused its credentials. Link it anew."} if linked.disconnected else None
 
 
 def show_change(change: ConnectionChange) -> dict[str, Any]:
