@@ -12,7 +12,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ from headrace.core.job import NewJob
 from headrace.core.outcome import Succeeded
 from headrace.core.plan import Automation, FanOut, Plan
 from headrace.dialects.intuned.project import IntunedDialect
-from headrace.engine.item_worker import ItemWorker
+from headrace.engine.item_worker import ItemWorker, RunItem
 from headrace.engine.procrastinate import Node, ProcrastinateQueue, open_pool
 from headrace.services.admission import Admission
 from headrace.services.announcements import Announcements
@@ -50,10 +50,17 @@ def run() -> list[Figure]:
     """
     Measure on a durable server of its own, which is gone afterwards; takes about a minute.
     """
-    return asyncio.run(_run())
+    return on_a_server(_measure)
 
 
-async def _run() -> list[Figure]:
+def on_a_server(measure: Callable[[FanOutBench], Awaitable[list[Figure]]]) -> list[Figure]:
+    """
+    Let *measure* have a database server to itself.
+    """
+    return asyncio.run(_on_a_server(measure))
+
+
+async def _on_a_server(measure: Callable[[FanOutBench], Awaitable[list[Figure]]]) -> list[Figure]:
     folder = Path(tempfile.mkdtemp(prefix="headrace-bench-", dir="/tmp"))
     folder.chmod(0o711)
     server = EmbeddedPostgres(
@@ -65,7 +72,7 @@ async def _run() -> list[Figure]:
         database = Database(url, size=SLOTS + 4)
         await database.open()
         async with open_pool(url) as pool:
-            figures = await _measure(_Bench(database, ProcrastinateQueue(pool), folder))
+            figures = await measure(FanOutBench(database, ProcrastinateQueue(pool), folder))
         await database.close()
         return figures
     finally:
@@ -73,25 +80,27 @@ async def _run() -> list[Figure]:
         shutil.rmtree(folder)
 
 
-class _Bench:
+class FanOutBench:
     def __init__(self, database: Database, queue: ProcrastinateQueue, folder: Path) -> None:
         sealer = Sealer([secrets.token_bytes(32)])
         self.queue = queue
+        self.folder = folder
+        self.files = FileStore(str(folder / "files"), scratch=folder / "scratch")
+        self.logs = Logs(database, self.files)
         self.workspaces = Workspaces(database)
         self.admission = Admission(database, queue)
         announcements = Announcements(
             database, self.workspaces, sealer, {"intuned": IntunedDialect()}, monotonic=time.monotonic, new_id=uuid4
         )
-        logs = Logs(database, FileStore(str(folder / "files"), scratch=folder / "scratch"))
-        self.jobs = Jobs(database, sealer, queue, self.admission, announcements, logs)
+        self.jobs = Jobs(database, sealer, queue, self.admission, announcements, self.logs)
         self.fan_outs = FanOuts(database, sealer, queue, self.admission, announcements)
         self.attempts = ItemAttempts(
             database, sealer, queue, announcements, self.admission, item_id=lambda: str(uuid4()), chance=lambda: 0.0
         )
 
-    async def submit(self, workspace_id: Any, count: int) -> Any:
+    async def submit(self, workspace_id: Any, count: int, *, name: str = "nothing") -> Any:
         items = tuple(
-            NewItem(id=str(uuid4()), name="nothing", input=b'{"n": 1}', timeout_seconds=60.0, max_attempts=3)
+            NewItem(id=str(uuid4()), name=name, input=b'{"n": 1}', timeout_seconds=60.0, max_attempts=3)
             for _ in range(count)
         )
         job_id = uuid4()
@@ -103,9 +112,9 @@ class _Bench:
         return (await self.jobs.submit(new, Plan(fan_out=fan_out))).job
 
     @asynccontextmanager
-    async def working(self) -> AsyncIterator[None]:
+    async def working(self, run_item: RunItem) -> AsyncIterator[None]:
         worker = ItemWorker(
-            self.attempts, _nothing, node_id=uuid4(), node_name="bench", max_crashes=3, clock=lambda: datetime.now(UTC)
+            self.attempts, run_item, node_id=uuid4(), node_name="bench", max_crashes=3, clock=lambda: datetime.now(UTC)
         )
         node = Node(name="bench", slots=SLOTS, on_lost=print)
         stop = asyncio.Event()
@@ -120,11 +129,11 @@ class _Bench:
         await asyncio.gather(tasks[1], return_exceptions=True)
 
 
-async def _nothing(_work: ItemWork) -> ItemEnd:
+async def _nothing(work: ItemWork) -> ItemEnd:
     return ItemEnd(outcome=Succeeded(), result=b"null")
 
 
-async def _measure(bench: _Bench) -> list[Figure]:
+async def _measure(bench: FanOutBench) -> list[Figure]:
     workspace = await bench.workspaces.declare(uuid4(), "bench", {})
     began = time.perf_counter()
     large = await bench.submit(workspace.id, ITEMS)
@@ -132,7 +141,7 @@ async def _measure(bench: _Bench) -> list[Figure]:
     for _ in range(READS):
         await bench.jobs.get(large.id, workspace_id=None)
     read = time.perf_counter()
-    async with bench.working():
+    async with bench.working(_nothing):
         while (await bench.jobs.get(large.id, workspace_id=None)).items.completed < RUN:  # type: ignore[union-attr]  # noqa: ASYNC110 - it has items; the database changes, there is nothing to wait on
             await asyncio.sleep(0.05)
         ran = time.perf_counter()
