@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from hotglue_mill import FAKES, TAP, Mill, mill_over
+from hotglue_rows import row
 from house import House
 from house_app import client_of, face_of
 from house_hotglue import tenancy_of
@@ -41,6 +42,7 @@ async def ask(mill: Mill, connector: str = "tap-source", **query: str) -> httpx2
     return await mill.client.get(f"{mill.path}/connectors/{connector}/accesstoken", params=query)
 
 
+@row("2.2 L9")
 async def test_a_token_is_refreshed_by_its_connector_and_saved(mill: Mill) -> None:
     """
     The answer is what hotglue's SDK checks; the rotated refresh token is on the connection, `expires_in` beside it.
@@ -88,6 +90,7 @@ async def test_an_account_that_refuses_is_a_bad_request(mill: Mill, tmp_path: Pa
 
 
 @pytest.mark.parametrize("connector", ["tap-fake", "tap-rails", "nobody"])
+@row("2.2 L9")
 async def test_others_are_told_to_refresh_by_themselves(mill: Mill, connector: str) -> None:
     await mill.link(TAP)
 

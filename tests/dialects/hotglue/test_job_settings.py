@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from hotglue_mill import TAP, TARGET, Mill, mill_over
+from hotglue_rows import row
 from house import House
 
 from headrace.core.errors import InvalidError
@@ -43,6 +44,7 @@ async def test_a_stage_out_of_memory_is_tried_again_with_twice_as_much(mill: Mil
     assert "sync is tried again with 400 MiB of memory: out of memory: limit 200 MB" in await mill.log(record)
 
 
+@row("drill 35")
 async def test_without_the_setting_a_stage_out_of_memory_has_failed(mill: Mill) -> None:
     await mill.link(TAP, mode="memory-once", bytes=250 * MEBIBYTE)
 
@@ -64,6 +66,7 @@ async def test_more_memory_is_given_only_up_to_the_most(mill: Mill) -> None:
     assert [retry["memory_bytes"] for retry in await mill.events(record, "step-retried")] == [240 * MEBIBYTE]
 
 
+@row("drill 29")
 async def test_a_stuck_stage_is_tried_again_from_its_last_state(mill: Mill) -> None:
     """
     With `retrigger_stuck_jobs` a tap that sends nothing any more is ended, and goes on after what it had sent.

@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 from hotglue_mill import TARGET, Mill, mill_over
+from hotglue_rows import row
 from house import House
 
 from headrace.runners.process import ShimPool
@@ -31,6 +32,7 @@ async def write(mill: Mill, connector: str = "fake", **body: Any) -> httpx2.Resp
     return await mill.client.post(f"{mill.path}/connectors/{connector}/Contact", json=body)
 
 
+@row("2.2 L10")
 async def test_a_record_is_written_and_its_fate_told(mill: Mill, tmp_path: Path) -> None:
     """
     The answer has hotglue's keys; the target was given the record as it was sent.
@@ -48,6 +50,7 @@ async def test_a_record_is_written_and_its_fate_told(mill: Mill, tmp_path: Path)
     assert (await mill.client.get(f"{mill.path}/jobs")).json() == []
 
 
+@row("2.2 L10")
 async def test_a_write_may_be_asked_after(mill: Mill) -> None:
     """
     An asynchronous one is answered at once; its result comes when it is there, refused records and all.
