@@ -20,6 +20,7 @@ from headrace.engine.item_executor import ItemExecutor
 from headrace.engine.item_worker import ItemWorker, route
 from headrace.engine.liveness import LOST_EXIT_CODE, Liveness
 from headrace.engine.procrastinate import Node
+from headrace.engine.stray_links import sweep_links
 from headrace.engine.toolbox import Toolbox
 from headrace.engine.worker import Worker
 from headrace.loop import every
@@ -113,6 +114,7 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
             ),
             every(settings.worker_beat_seconds, lambda: p.queue.reap(settings.worker_ttl_seconds), name="rescue"),
         ]
+        await sweep_links(p.attempts, p.files.folder("jobs"))
         async with background(duties):
             p.admission.wake()
             await p.queue.work(route(worker.handle, items.handle), node=node, stop=stop)

@@ -12,8 +12,22 @@ import os
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from uuid import UUID
 
 HOME = Path("/home/hotglue")
+
+
+def links_into(folder: Path, *, home: Path = HOME) -> dict[Path, UUID]:
+    """
+    Find the links that lead to folders of jobs below *folder*, each with the job's id; those of other servers are not ours to judge.
+    """
+    found: dict[Path, UUID] = {}
+    with contextlib.suppress(OSError):
+        for link in home.iterdir():
+            if link.is_symlink() and link.readlink().is_relative_to(folder.absolute()):
+                with contextlib.suppress(ValueError):
+                    found[link] = UUID(link.readlink().name)
+    return found
 
 
 class HomeLink:

@@ -7,7 +7,7 @@ the admission of whatever may run next.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -120,6 +120,13 @@ class Attempts:
         Show the job as it stands in its dialect's words.
         """
         return self._announcements.details(await self.read(work.claim))
+
+    async def running(self, job_ids: Collection[UUID]) -> set[UUID]:
+        """
+        Tell which of some jobs run now, wherever.
+        """
+        async with self._database.connection() as connection:
+            return await jobs.running(connection, job_ids)
 
     async def start_step(self, work: Work, ordinal: int) -> None:
         """

@@ -7,7 +7,7 @@ serves every workspace.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -224,6 +224,15 @@ class Standing:
 
     fenced: bool
     cancel_requested: bool
+
+
+async def running(connection: Connection, job_ids: Collection[UUID]) -> set[UUID]:
+    """
+    Tell which of some jobs run.
+    """
+    query = "select id from job where id = any(%(ids)s) and state = 'running'"
+    rows = await (await connection.execute(query, {"ids": list(job_ids)})).fetchall()
+    return {row["id"] for row in rows}
 
 
 async def report_step(connection: Connection, claim: Claim, ordinal: int, output: dict[str, Any]) -> Standing:

@@ -44,6 +44,7 @@ API_TAP: Final = "api"
 HIDDEN: Final = "***"
 LINK_TRIGGER: Final = "link"
 AUTO_SYNC: Final = "auto_sync"
+MAX_RECORDS: Final = "max_record_count"
 
 _Value = TypeVar("_Value")
 _CREDENTIALS = re.compile(r"//[^/@\s]+@")
@@ -247,6 +248,12 @@ class _Run:
                 "A streaming job goes from one linked tap to one target.",
                 f"Here the tap is `{self._tap}` and the targets are: {self._target or 'none'}.",
                 field="streaming_job",
+            )
+        if MAX_RECORDS in self._request.environment_variables:
+            raise InvalidError(
+                f"A streaming job cannot be limited by `{MAX_RECORDS}`: what its target has read is written.",
+                "Leave out the variable, or `streaming_job`.",
+                field="environment_variables",
             )
         return (
             Pipe(

@@ -239,6 +239,15 @@ def test_selections_reach_the_steps_that_use_them() -> None:
     assert job.details["override_selected_tables"] == {"Vendors": True}
 
 
+def test_a_streaming_job_cannot_be_cut_short() -> None:
+    """
+    What its target has read is written, so a limit would move the state past records that were dropped.
+    """
+    of = replace(OF, flow=replace(FLOW, targets=("target-x",)))
+    with pytest.raises(InvalidError, match="max_record_count"):
+        compiled(of, streaming_job=True, environment_variables={"max_record_count": "2"})
+
+
 def test_a_streaming_job_is_one_pipe_and_tells_its_processes() -> None:
     job, plan = compiled(replace(OF, flow=replace(FLOW, targets=("target-x",))), streaming_job=True)
 

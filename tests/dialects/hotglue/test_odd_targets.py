@@ -1,0 +1,92 @@
+"""
+Targets that are no plain Singer targets, and such as leave something behind.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from hotglue_mill import TAP, Mill, mill_over
+from hotglue_rows import row
+from house import House
+
+from headrace.core.plan import ConnectorSpec
+from headrace.runners.process import ShimPool
+
+FILE_TARGET = """
+import json, sys
+from pathlib import Path
+
+config = json.loads(Path(sys.argv[2]).read_text())
+sent = {path.name: path.stat().st_size for path in Path(config["input_path"]).iterdir()}
+note = {"cwd": str(Path.cwd()), "input": sys.stdin.read(), "sent": sent, "bucket": config["bucket"]}
+Path(config["note"]).write_text(json.dumps(note))
+"""
+
+DAEMON_TARGET = """
+import json, os, signal, sys
+from pathlib import Path
+
+config = json.loads(Path(sys.argv[2]).read_text())
+lines = sys.stdin.read().splitlines()
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        Path(config["note"]).write_text(str(os.getpid()))
+        print(json.dumps({"late": True}), flush=True)
+        while True:
+            signal.pause()
+    os._exit(0)
+os.wait()
+print(json.dumps({"read": len(lines)}), flush=True)
+"""
+
+
+@pytest.fixture
+async def mill(house: House, tmp_path: Path) -> AsyncIterator[Mill]:
+    async with ShimPool(warm=1) as pool, mill_over(house, pool, tmp_path / "environments") as mill:
+        yield mill
+
+
+async def flow_into(mill: Mill, folder: Path, program: str, **fields: object) -> None:
+    """
+    Define the flow from the fake tap to a target that is *program*.
+    """
+    (folder / "target.py").write_text(program)
+    target = ConnectorSpec(name="target-odd", kind="target", command=("python", str(folder / "target.py")), **fields)  # type: ignore[arg-type]  # what the test gives is right
+    mill.flow(TAP, target)
+    await mill.link(TAP)
+    await mill.link(target, note=str(folder / "note"), bucket="b")
+
+
+@row("6.4 file target", "6.1 targets/<connector>/")
+async def test_a_file_target_is_told_where_the_output_is(mill: Mill, tmp_path: Path) -> None:
+    """
+    Its setting `input_path` names the folder, and nothing comes on its standard input; it works in a folder of its own.
+    """
+    await flow_into(mill, tmp_path, FILE_TARGET, input="files")
+    record = await mill.run()
+    note = json.loads((tmp_path / "note").read_text())
+
+    assert record["status"] == "JOB_COMPLETED", record["message"]
+    assert [name.split("-")[0] for name in note["sent"]] == ["people"]
+    assert all(note["sent"].values())
+    assert (note["input"], note["bucket"]) == ("", "b")
+    assert note["cwd"].endswith("/targets/target-odd")
+    assert set(record["metrics"]) == {"recordCount"}
+
+
+async def test_a_daemon_that_holds_a_targets_output_is_ended(mill: Mill, tmp_path: Path) -> None:
+    """
+    The job does not wait for it, and it does not outlive the job.
+    """
+    await flow_into(mill, tmp_path, DAEMON_TARGET)
+    record = await mill.run()
+    daemon = int((tmp_path / "note").read_text())
+
+    assert record["status"] == "JOB_COMPLETED", record["message"]
+    assert not Path(f"/proc/{daemon}").exists()
