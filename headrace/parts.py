@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import signal
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
+
+import structlog
 
 from headrace.core.errors import StoreUnavailableError
 from headrace.core.plan import Limits
@@ -44,6 +47,8 @@ from headrace.store.logs import Logs
 from headrace.store.nodes import Nodes
 from headrace.store.sealing import Sealer, load_or_make_keys, parse_keys
 from headrace.store.workspaces import Workspaces
+
+log = structlog.get_logger(__name__)
 
 
 def now() -> datetime:
@@ -189,12 +194,23 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
+def _end_with(duty: asyncio.Task[None]) -> None:
+    if not duty.cancelled():
+        log.critical("duty ended", duty=repr(duty.get_coro()), exc_info=duty.exception())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 @asynccontextmanager
 async def background(duties: Sequence[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
     """
     Run duties beside the block; they are cancelled when it is left.
+
+    No duty ends by itself. One that does has a defect, and a process that goes on without it looks well and is not: it ends, as
+    it would when asked to, so that its supervisor starts it anew.
     """
     tasks = [asyncio.create_task(duty) for duty in duties]
+    for task in tasks:
+        task.add_done_callback(_end_with)
     try:
         yield
     finally:

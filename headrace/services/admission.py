@@ -78,3 +78,6 @@ class Admission:
             except RetriableError as error:
                 log.warning("admission waits for the database", reason=error.reason)
                 await asyncio.sleep(every_seconds)
+            except Exception:  # the edge of the duty: one bad tick must not end it, or no job would ever start again
+                log.exception("admission failed")
+                await asyncio.sleep(every_seconds)

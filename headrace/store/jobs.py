@@ -156,8 +156,16 @@ async def _insert(connection: Connection, name: str, parameters: dict[str, Any])
 async def lock_admission(connection: Connection) -> None:
     """
     Be the only one who admits, over all nodes, until the transaction ends; so call it last.
+
+    Until then statements keep their plans: while tables grow, the planner would go on hoping for a better one each time, and
+    planning `admit_next` takes ten times as long as running it.
     """
-    await connection.execute("select pg_advisory_xact_lock(hashtextextended('headrace.admission', 0))")
+    await connection.execute(
+        """
+        select pg_advisory_xact_lock(hashtextextended('headrace.admission', 0)),
+               set_config('plan_cache_mode', 'force_generic_plan', true)
+        """
+    )
 
 
 async def admit_next(connection: Connection, *, free_slots: int) -> list[Admission]:
@@ -357,7 +365,8 @@ async def read_by_roots(connection: Connection, roots: Sequence[str]) -> dict[st
     """
     Read jobs by their dialects' paths, in whatever workspace.
     """
-    query = sql.SQL("{} where j.root = any(%(roots)s)").format(sql.SQL(statement("read_job")))
+    # Behind a select, so that the plan is kept: what is known of one list would be used to plan each list anew.
+    query = sql.SQL("{} where j.root = any((select %(roots)s::text[])::text[])").format(sql.SQL(statement("read_job")))
     rows = await (await connection.execute(query, {"roots": list(roots)})).fetchall()
     return {row["root"]: job_of(row) for row in rows}
 

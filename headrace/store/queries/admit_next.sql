@@ -8,11 +8,7 @@
 -- A fan-out is taken by its row's lock: whoever changes the set of its items or asks for a pause holds that lock, and admits,
 -- or wakes the admission, afterwards. So a locked one is passed over here, nothing is missed, and no lock is waited for.
 -- Within a tenant the job with the fewest items in flight goes first, so that a long list does not hold up a short one.
---
--- The number of slots is a row, not a parameter in each limit: the planner would hope for a better plan of each new number, and
--- plan this statement, which takes ten times as long as running it, every time.
-with recursive wanted as materialized (select %(free_slots)s::integer as slots),
-waiting_tenant as (
+with recursive waiting_tenant as (
   (select workspace_id, tenant_id from job where state = 'waiting' and ready and not fan_out
    order by workspace_id, tenant_id limit 1)
   union all
@@ -25,13 +21,13 @@ waiting_tenant as (
 hungry as materialized (
   select f.job_id, f.max_concurrent, f.max_items, f.pool, f.completed + f.failed as done
   from fan_out f
-  where f.open and f.pause_requested_at is null and f.awaits is null
+  where f.open and f.pause_requested_at is null
     and exists (select from step s where s.job_id = f.job_id and s.state = 'pending' and s.item_id is not null)
   for no key update of f skip locked
 ),
 roomy as (
   select h.job_id, h.pool, j.workspace_id, j.tenant_id, j.priority, j.seq, busy.live,
-         greatest(0, least((select slots from wanted), h.max_concurrent - busy.live, h.max_items - h.done - busy.live)) as room
+         greatest(0, least(%(free_slots)s, h.max_concurrent - busy.live, h.max_items - h.done - busy.live)) as room
   from hungry h join job j on j.id = h.job_id cross join lateral (
     select count(*) as live from step s
     where s.job_id = h.job_id and s.state in ('admitted', 'running') and s.item_id is not null) busy
@@ -64,7 +60,7 @@ line as (
   from (select workspace_id, tenant_id from waiting_tenant union select workspace_id, tenant_id from ready_item) w
   cross join fair_clock c
   left join tenant_turn t on t.workspace_id = w.workspace_id and t.tenant_id = w.tenant_id
-  order by 3 limit (select slots from wanted)
+  order by 3 limit %(free_slots)s
 ),
 pick as (
   select j.id, j.ordinal, j.seq, l.workspace_id, l.tenant_id, l.turn + j.nth - 1 as start
@@ -73,12 +69,12 @@ pick as (
     from (
       (select w.id, null::integer as ordinal, w.priority, 0::bigint as share, w.seq from job w
        where w.state = 'waiting' and w.ready and not w.fan_out and w.workspace_id = l.workspace_id and w.tenant_id = l.tenant_id
-       order by w.priority desc, w.seq limit (select slots from wanted))
+       order by w.priority desc, w.seq limit %(free_slots)s)
       union all
       select i.job_id, i.ordinal, i.priority, i.share, i.seq from ready_item i
       where i.workspace_id = l.workspace_id and i.tenant_id = l.tenant_id) h
-    order by h.priority desc, h.share, h.seq, h.ordinal limit (select slots from wanted)) j
-  order by start, j.seq, j.ordinal limit (select slots from wanted)
+    order by h.priority desc, h.share, h.seq, h.ordinal limit %(free_slots)s) j
+  order by start, j.seq, j.ordinal limit %(free_slots)s
 ),
 admitted as (
   update job set state = 'admitted', admitted_at = now(), updated_at = now()
