@@ -21,7 +21,7 @@ with recursive waiting_tenant as (
 hungry as materialized (
   select f.job_id, f.max_concurrent, f.max_items, f.pool, f.completed + f.failed as done
   from fan_out f
-  where f.open and f.pause_requested_at is null
+  where f.open and f.pause_requested_at is null and f.awaits is null
     and exists (select from step s where s.job_id = f.job_id and s.state = 'pending' and s.item_id is not null)
   for no key update of f skip locked
 ),
