@@ -22,6 +22,7 @@ from starlette.applications import Starlette
 from headrace.api.routes import api_wire
 from headrace.deliveries.dispatcher import Dispatcher
 from headrace.deliveries.item_sinks import Senders, pause_of
+from headrace.deliveries.oauth_tokens import OAuthTokens
 from headrace.deliveries.s3 import S3Sender
 from headrace.deliveries.webhook import WebhookSender
 from headrace.dialects.hotglue.access_tokens import AccessTokens
@@ -52,6 +53,7 @@ from headrace.parts import Parts, background, limits_of, new_id, now, parts
 from headrace.serve_intuned import code_jobs_of, intuned_of
 from headrace.serve_matatika import Matatika, matatika_of
 from headrace.services.connections import Linking
+from headrace.services.consents import Consents
 from headrace.services.reruns import Reruns
 from headrace.services.schedules import Schedules
 from headrace.services.tenant_tokens import TenantTokens
@@ -221,8 +223,18 @@ def hotglue_of(p: Parts, matatika: Matatika, intuned: IntunedServices) -> Tenanc
     real_time = RealTime(
         p.flows, p.jobs, limits=limits, api_url=api_url, now=now, new_id=new_id, chance=secrets.token_bytes
     )
+    consents = Consents(
+        linking,
+        p.sealer,
+        OAuthTokens(
+            timeout_seconds=p.settings.webhook_timeout_seconds, private_networks=p.settings.webhook_private_networks
+        ),
+        now=now,
+    )
     return Tenancy(
         doors=Doors(p.access, tokens),
+        consents=consents,
+        url=api_url,
         flows=p.flows,
         linking=linking,
         tenants=Tenants(p.database, tenants, p.files, p.jobs),

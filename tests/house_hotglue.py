@@ -15,6 +15,7 @@ from house import House
 
 from headrace.core.plan import Limits
 from headrace.core.schedule import Misfire
+from headrace.deliveries.oauth_tokens import OAuthTokens
 from headrace.dialects.hotglue.access_tokens import AccessTokens
 from headrace.dialects.hotglue.after_link import AfterLink
 from headrace.dialects.hotglue.compile_v2 import read_connector_run
@@ -26,6 +27,7 @@ from headrace.dialects.hotglue.run import RunFlows
 from headrace.dialects.hotglue.schedules import SubmitScheduled
 from headrace.dialects.hotglue.tenancy import Tenancy
 from headrace.services.connections import Linking
+from headrace.services.consents import Consents
 from headrace.services.schedules import DEFAULT_GRACE, Schedules
 from headrace.services.tenant_tokens import TenantTokens
 from headrace.services.tenants import Tenants
@@ -47,6 +49,7 @@ def tenancy_of(
     misfire: Misfire = "skip",
     grace: timedelta = DEFAULT_GRACE,
     slot_seconds: float = 10.0,
+    private_networks: bool = True,
 ) -> Tenancy:
     runs = partial(
         RunFlows,
@@ -92,6 +95,10 @@ def tenancy_of(
     )
     return Tenancy(
         doors=Doors(house.access, tokens),
+        consents=Consents(
+            linking, house.sealer, OAuthTokens(timeout_seconds=5.0, private_networks=private_networks), now=now
+        ),
+        url=API_URL,
         flows=house.flows,
         linking=linking,
         tenants=Tenants(house.database, tenants, house.files, house.jobs),

@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from headrace.core.faces import ConnectorFace
+
 
 class OnTaken(StrEnum):
     """What becomes of a new job whose exclusivity key belongs to a job that has not ended."""
@@ -51,6 +53,7 @@ class ConnectorSpec(Struct, frozen=True, kw_only=True):
         compat: `py39` for packages that use names removed from the standard library, `pkg_resources` for those that need old setuptools.
         catalog_flag: `--catalog`, or `--properties` for taps of the older convention.
         input: how a target receives data: `singer` on standard input, or `files` by its setting `input_path`.
+        face: what people meet who link it; left out of plans, because it may hold a client's secret.
         access_token: whether it gives a fresh token of its own account, by `--access-token`.
     """
 
@@ -67,6 +70,7 @@ class ConnectorSpec(Struct, frozen=True, kw_only=True):
     access_token: bool = False
     secrets: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
+    face: ConnectorFace | None = None
 
 
 class ConfigRef(Struct, frozen=True, kw_only=True):

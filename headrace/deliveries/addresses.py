@@ -43,34 +43,34 @@ class AddressRefusedError(OSError):
         super().__init__(errno.EACCES, f"The webhook's host leads to {kind}, which webhooks may not go to.")
 
 
-def checked_url(text: str) -> URL:
+def checked_url(text: str, *, what: str = "The webhook's URL") -> URL:
     """
-    Give the URL of a webhook if it may be asked at all.
+    Give a URL if it may be asked at all; *what* it is begins the sentence that says why not.
 
     Raises:
         InvalidError: it is no http or https URL, holds a user or password, writes an address in an unusual form, or names a port of
             another service (below 1024, other than 80 and 443).
     """
+
+    def refused(fault: str, instruction: str = "Correct the URL in headrace.yml.") -> InvalidError:
+        return InvalidError(f"{what} {fault}.", instruction)
+
     try:
         url = URL(text)
         host, port = url.raw_host, url.port
     except ValueError:
-        raise _refused("cannot be read") from None
+        raise refused("cannot be read") from None
     if url.scheme not in ("http", "https"):
-        raise _refused("is neither http nor https")
+        raise refused("is neither http nor https")
     if not host:
-        raise _refused("has no host")
+        raise refused("has no host")
     if url.raw_user is not None or url.raw_password is not None:
-        raise _refused("holds a user or password", "Use a signing secret to prove who sends.")
+        raise refused("holds a user or password", "Use a signing secret to prove who sends.")
     if _ENDS_IN_NUMBER.search(host) and not _is_plain_ipv4(host):
-        raise _refused("writes an address in an unusual form", "Write the address as four decimal parts.")
+        raise refused("writes an address in an unusual form", "Write the address as four decimal parts.")
     if port is None or (port < _FIRST_FREE_PORT and port not in _WEB_PORTS):
-        raise _refused("names a port of another service", "Use 80, 443 or a port from 1024.")
+        raise refused("names a port of another service", "Use 80, 443 or a port from 1024.")
     return url
-
-
-def _refused(fault: str, instruction: str = "Correct the URL in headrace.yml.") -> InvalidError:
-    return InvalidError(f"The webhook's URL {fault}.", instruction)
 
 
 def _is_plain_ipv4(host: str) -> bool:

@@ -82,10 +82,12 @@ class Linking:
         config: Mapping[str, Any],
         field_map: Mapping[str, Any] | None = None,
         symlink: Symlink | None = None,
+        awaits_consent: bool = False,
     ) -> Link:
         """
         Link a connector, anew if it is linked already; the tenant is there from now on.
 
+        One that *awaits_consent* of its owner is disconnected until it comes.
         A symlink to a symlink becomes one to where the settings are.
 
         Raises:
@@ -96,8 +98,9 @@ class Linking:
                 symlink = await self._origin(connection, place, symlink)
             await self._tenants.ensure(connection, place.workspace_id, place.tenant)
             overwritten = await self._connections.link(
-                connection, self._new_id(), place, config=config, field_map=field_map, symlink=symlink
-            )
+                connection, self._new_id(), place, config=config, field_map=field_map, symlink=symlink,
+                disconnected=awaits_consent,
+            )  # fmt: skip
             linked = await self._found(connection, place)
             await self._tell(connection, workspace, place, "overwritten" if overwritten else "created")
         return Link(linked, overwritten)
@@ -128,9 +131,12 @@ class Linking:
         *,
         config: Mapping[str, Any] | None = None,
         field_map: Mapping[str, Any] | None = None,
+        reconnecting: bool | None = None,
     ) -> Linked:
         """
         Change settings, key by key and not deeper, or the whole field map; None leaves either as it is.
+
+        *reconnecting* says whether its owner is being asked for consent anew.
 
         Raises:
             NotFoundError: nothing is linked there.
@@ -139,14 +145,27 @@ class Linking:
         async with self._database.transaction() as connection:
             linked = await self._found(connection, place, lock=True)
             if config is not None:
-                if linked.symlink is not None:
-                    raise ConflictError(
-                        "The settings of a symlink belong to another connection.",
-                        f"Change them in flow {linked.symlink.flow!r} of tenant {linked.symlink.tenant!r}, or link it anew.",
-                    )
+                _own_settings(linked)
                 await self._connections.save_config(connection, linked.id, {**linked.config, **config})
             if field_map is not None:
                 await self._connections.save_field_map(connection, linked.id, field_map)
+            if reconnecting is not None:
+                await self._connections.save_reconnecting(connection, linked.id, reconnecting)
+            return await self._found(connection, place)
+
+    async def consented(self, place: Place, settings: Mapping[str, Any]) -> Linked:
+        """
+        Keep the tokens that its owner's consent gave; from now on it is connected.
+
+        Raises:
+            NotFoundError: nothing is linked there any more.
+            ConflictError: the settings belong to the connection that this one is a symlink of.
+        """
+        async with self._database.transaction() as connection:
+            linked = await self._found(connection, place, lock=True)
+            _own_settings(linked)
+            await self._connections.save_config(connection, linked.id, {**linked.config, **settings})
+            await self._connections.connected(connection, linked.id)
             return await self._found(connection, place)
 
     async def unlink(self, workspace: Workspace, place: Place) -> None:
@@ -204,6 +223,14 @@ class Linking:
             subscription="connection", topic=f"connection.{kind}", tenant=place.tenant, body=self._words(change)
         )
         await self._announcements.tell(connection, place.workspace_id, notice)
+
+
+def _own_settings(linked: Linked) -> None:
+    if linked.symlink is not None:
+        raise ConflictError(
+            "The settings of a symlink belong to another connection.",
+            f"Change them in flow {linked.symlink.flow!r} of tenant {linked.symlink.tenant!r}, or link it anew.",
+        )
 
 
 def _not_linked(place: Place) -> NotFoundError:

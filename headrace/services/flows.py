@@ -123,7 +123,7 @@ class Flows:
             workspace=workspace,
             flow=flow,
             tenant=tenant,
-            connectors=self.connectors(workspace.name),
+            connectors={name: _for_plans(spec) for name, spec in self.connectors(workspace.name).items()},
             links=held.links,
             shared_links=held.shared_links,
             script=self._script_of(workspace.name, flow_id),
@@ -276,3 +276,7 @@ class Flows:
 
 def _digest(link: LinkDef) -> str:
     return hashlib.sha256(msgspec.json.encode(link, order="deterministic")).hexdigest()
+
+
+def _for_plans(spec: ConnectorSpec) -> ConnectorSpec:
+    return msgspec.structs.replace(spec, face=None) if spec.face is not None else spec

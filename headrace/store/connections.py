@@ -64,8 +64,9 @@ class Linked:
 
     Attributes:
         bookmark: Singer state of the last completed job; None before the first.
-        disconnected: its account refused the settings, or they are gone: somebody has to link it anew.
+        disconnected: its account refused the settings, its owner has not consented, or they are gone: somebody has to link it anew.
         symlink: whose settings and catalog these are; None for its own.
+        reconnecting: its owner is being asked for consent anew; meanwhile it works as before.
         dangling: a symlink whose connection is gone, so that there is nothing to use.
         generation: raised by each new link, of it or of where its settings are.
     """
@@ -81,6 +82,7 @@ class Linked:
     field_map: dict[str, Any] | None
     bookmark: dict[str, Any] | None
     disconnected: bool
+    reconnecting: bool = False
     symlink: Symlink | None = None
     dangling: bool = False
     generation: int = 1
@@ -211,10 +213,12 @@ class Connections:
         config: Mapping[str, Any],
         field_map: Mapping[str, Any] | None = None,
         symlink: Symlink | None = None,
+        disconnected: bool = False,
     ) -> bool:
         """
         Link a connector, or link it anew under the id it has; tells whether it was linked before.
 
+        *disconnected* until its owner has given consent.
         Bookmark and catalog stay, and so does the field map when there is no new one: whoever reconnects goes on where they were.
         """
         row = await (
@@ -232,14 +236,15 @@ class Connections:
         assert row is not None  # noqa: S101 - an upsert returns its row
         await connection.execute(
             """
-            update connection set config = %(config)s, symlink = %(symlink)s, disconnected = false, updated_at = now(),
-              field_map = coalesce(%(field_map)s, field_map)
+            update connection set config = %(config)s, symlink = %(symlink)s, disconnected = %(disconnected)s, reconnecting = false,
+              updated_at = now(), field_map = coalesce(%(field_map)s, field_map)
             where id = %(id)s
             """,
             {
                 "id": row["id"],
                 "config": None if symlink else self._sealer.seal(dict(config), _place(row["id"])),
                 "symlink": Jsonb(asdict(symlink)) if symlink else None,
+                "disconnected": disconnected,
                 "field_map": Jsonb(dict(field_map)) if field_map is not None else None,
             },
         )
@@ -305,6 +310,24 @@ class Connections:
             {"id": found["id"], "config": self._sealer.seal(dict(config), _place(found["id"]))},
         )
 
+    async def connected(self, connection: Connection, connection_id: UUID) -> None:
+        """
+        Let a connection count as connected: its owner has given consent.
+        """
+        await connection.execute(
+            "update connection set disconnected = false, reconnecting = false, generation = generation + 1, updated_at = now() where id = %(id)s",
+            {"id": connection_id},
+        )
+
+    async def save_reconnecting(self, connection: Connection, connection_id: UUID, reconnecting: bool) -> None:
+        """
+        Keep whether its owner is being asked for consent anew.
+        """
+        await connection.execute(
+            "update connection set reconnecting = %(reconnecting)s, updated_at = now() where id = %(id)s",
+            {"id": connection_id, "reconnecting": reconnecting},
+        )
+
     async def save_catalog(self, connection: Connection, connection_id: UUID, catalog: Mapping[str, Any]) -> None:
         await connection.execute(
             f"update connection set catalog = %(catalog)s, updated_at = now() where id = {_ORIGIN}",
@@ -347,7 +370,8 @@ class Connections:
             role=row["role"], connector=row["connector"],
             config=self._sealer.open(sealed, _place(sealed_for)) if sealed is not None else {},
             catalog=row[f"{side}catalog"], field_map=row["field_map"], bookmark=row["bookmark"],
-            disconnected=row["disconnected"] or bool(row["origin_disconnected"]) or dangling, symlink=symlink, dangling=dangling,
+            disconnected=row["disconnected"] or bool(row["origin_disconnected"]) or dangling, reconnecting=row["reconnecting"],
+            symlink=symlink, dangling=dangling,
             generation=row["generation"] + (row["origin_generation"] or 0), created_at=row["created_at"], updated_at=row["updated_at"],
         )  # fmt: skip
 

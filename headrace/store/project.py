@@ -12,8 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
 from headrace.core.definitions import FlowDef, Project, WebhookDef, WorkspaceDef
 from headrace.core.errors import DefinitionError
+from headrace.core.faces import ConnectorFace
 from headrace.core.plan import ConnectorSpec
 from headrace.store.project_findings import Findings, Part, Surroundings
 from headrace.store.project_flow import read_flow
@@ -185,7 +188,13 @@ def connector_of(name: str, body: dict[str, Any]) -> ConnectorSpec:
         access_token=body.get("access_token", False),
         secrets=tuple(body.get("secrets", ())),
         settings=body.get("settings") or {},
+        face=_face(body),
     )
+
+
+def _face(body: dict[str, Any]) -> ConnectorFace | None:
+    given = {name: body[name] for name in ("label", "icon", "form", "oauth") if body.get(name)}
+    return msgspec.convert(given, ConnectorFace) if given else None
 
 
 def _restored(

@@ -61,14 +61,15 @@ class AfterLink:
         """
         settings = workspace.definition.get("settings") or {}
         linked = link.linked
+        connected = not linked.disconnected  # else this is called again when its owner has given consent
         wanted: list[Callable[[], Awaitable[object]]] = []
         if schedule is not None:
             wanted.append(partial(self._set, linked, schedule))
-        elif settings.get(DEFAULT_SCHEDULE) and not link.overwritten and linked.tenant != SHARED_TENANT:
+        elif connected and settings.get(DEFAULT_SCHEDULE) and not link.overwritten and linked.tenant != SHARED_TENANT:
             wanted.append(partial(self._cascade, linked))
-        if settings.get(DISCOVER_ON_LINK) and linked.role != "target":
+        if connected and settings.get(DISCOVER_ON_LINK) and linked.role != "target":
             wanted.append(partial(self._discovers.start, workspace, linked, by=_LINKER))
-        if settings.get(JOB_ON_LINK) and linked.role != "target":
+        if connected and settings.get(JOB_ON_LINK) and linked.role != "target":
             wanted.append(partial(self._run, workspace, linked))
         return [problem for step in wanted if (problem := await _tried(step, linked))]
 

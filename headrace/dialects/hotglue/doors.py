@@ -104,6 +104,18 @@ class Doors:
                 )
         return Guest(actor, workspace, ids.get("flow_id", ""), tenant, vouched)
 
+    async def workspace(self, key: str | None, id_or_name: str, scope: Scope) -> Workspace:
+        """
+        Give the workspace that stands elsewhere than in the path, to the holder of a key; raises what `enter` raises.
+        """
+        return await self._access.workspace(await self._access.authenticate(key), id_or_name, scope)
+
+    async def workspace_of(self, actor: Actor) -> Workspace:
+        """
+        Give the workspace of somebody who has only one.
+        """
+        return await self._access.workspace(actor, str(actor.workspace_id), Scope.LINK)
+
     def guarded(self, route: Route) -> Route:
         """
         Put this door before a route that has its own check of keys.

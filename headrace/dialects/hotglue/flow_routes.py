@@ -42,7 +42,6 @@ PREFERENCES: Final[dict[str, Any]] = {
     "domainName": "",
     "company": "",
     "favicon": "",
-    "redirectUri": "",
     "bgColor": "",
     "hideText": False,
     "darkTheme": False,
@@ -105,7 +104,8 @@ class FlowRoutes:
     async def preferences(self, request: Request) -> Response:
         guest = await self._tenancy.doors.enter(request, Scope.READ)
         given = (guest.workspace.definition.get("settings") or {}).get("widget")
-        return json_reply({**PREFERENCES, **(given if isinstance(given, dict) else {})})
+        back = {"redirectUri": f"{self._tenancy.url}/tap/auth"}
+        return json_reply({**PREFERENCES, **back, **(given if isinstance(given, dict) else {})})
 
     def supported(self, kind: Kind) -> Any:
         """
@@ -135,7 +135,10 @@ class FlowRoutes:
         specs = self._tenancy.flows.connectors(guest.workspace.name)
         more = {"catalog": None} if flag_in(request.query_params, "catalog") else {}
         side: Side = "target" if kind is TARGETS else "tap"
-        return [{kind.id: name, **show_connector(name, definition_of(specs, name, side)), **more} for name in names]
+        return [
+            {kind.id: name, **show_connector(name, definition_of(specs, name, side), self._tenancy.url), **more}
+            for name in names
+        ]
 
     def _flows(self, guest: Guest) -> list[FlowDef]:
         return sorted(

@@ -4,7 +4,7 @@ hotglue's paths for what a tenant has linked: sources, targets and connectors, t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -14,6 +14,7 @@ from starlette.routing import Route
 from headrace.core.actor import Scope
 from headrace.core.errors import ForbiddenError, InvalidError
 from headrace.core.job import Job
+from headrace.core.plan import ConnectorSpec
 from headrace.dialects.hotglue.bodies import flag_in, object_in, object_of
 from headrace.dialects.hotglue.connector_names import definition_of, linkable
 from headrace.dialects.hotglue.discover import status as discover_status
@@ -27,10 +28,12 @@ from headrace.dialects.hotglue.linking_wire import (
     TARGETS,
     Kind,
     LinkRequest,
+    awaits_consent,
     connector_asked,
     connector_in,
     read_link,
     show_link,
+    take_reconnecting,
 )
 from headrace.dialects.hotglue.project import message
 from headrace.dialects.hotglue.schedules import place_of
@@ -80,12 +83,14 @@ class LinkingRoutes:
         guest = await self._tenancy.doors.enter(request, Scope.LINK)
         asked = read_link(object_of(await request.body()), self._kind, flow=guest.flow, tenant=guest.tenant)
         self._check(guest, asked)
+        spec = self._spec(self._tenancy.flows.connectors(guest.workspace.name), asked.connector)
         made = await self._tenancy.linking.link(
             guest.workspace,
             self._place(guest, asked.connector),
             config=asked.config,
             field_map=asked.field_map,
             symlink=asked.symlink,
+            awaits_consent=awaits_consent(spec, asked),
         )
         problems = await self._tenancy.after_link(guest.workspace, made, asked.schedule)
         [shown] = await self._shown(guest, [made.linked], request)
@@ -99,8 +104,12 @@ class LinkingRoutes:
         config, field_map = object_in(what, "config"), object_in(what, "field_map", "fieldMap")
         if config is None and field_map is None:
             raise InvalidError("The body changes nothing.", "Give `config` or `field_map`.")
+        config, reconnecting = take_reconnecting(config)
         linked = await self._tenancy.linking.patch(
-            self._place(guest, connector_in(what, self._kind)), config=config, field_map=field_map
+            self._place(guest, connector_in(what, self._kind)),
+            config=config,
+            field_map=field_map,
+            reconnecting=reconnecting,
         )
         return json_reply((await self._shown(guest, [linked], request))[0])
 
@@ -163,7 +172,8 @@ class LinkingRoutes:
             show_link(
                 link,
                 self._kind,
-                spec=definition_of(specs, link.connector, "target" if self._kind is TARGETS else "tap"),
+                spec=self._spec(specs, link.connector),
+                url=self._tenancy.url,
                 config=flag_in(query, "config") and guest.sees_settings_of(link),
                 catalog=flag_in(query, "catalog"),
                 discover_status=statuses.get(str(link.id)),
@@ -188,6 +198,9 @@ class LinkingRoutes:
             raise ForbiddenError(
                 "This key may not use another tenant's connection.", "Use an environment key.", field="symlink"
             )
+
+    def _spec(self, specs: Mapping[str, ConnectorSpec], name: str) -> ConnectorSpec | None:
+        return definition_of(specs, name, "target" if self._kind is TARGETS else "tap")
 
     def _flow(self, guest: Guest) -> str:
         return self._tenancy.flows.flow(guest.workspace, guest.flow).id

@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from headrace.core.errors import InvalidError
+from headrace.core.faces import ConnectorFace
 from headrace.core.plan import ConnectorSpec
 from headrace.dialects.hotglue.bodies import object_in, text_in
 from headrace.dialects.hotglue.schedule_wire import ScheduleRequest, read_schedule
@@ -49,6 +50,9 @@ _PLUG: Final = "data:image/svg+xml," + quote(
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" fill="none" stroke="#607d8b" stroke-width="2" stroke-linecap="round">'
     '<path d="M9 3v5M15 3v5M6 8h12v3a6 6 0 0 1-12 0zM12 17v4"/></svg>'
 )
+
+# Where the widget's popup begins, by the field in which it looks for that.
+_CONSENT: Final = {"tap_url": "/tap/authorize", "target_url": "/tap/authorize", "auth_url": "/v2/entity/authorize"}
 
 # What hotglue writes in a symlink's `type`, as far as anybody has seen; anything else means the same sort of link.
 _SYMLINK_ROLES: Mapping[str, Role] = {
@@ -141,6 +145,7 @@ def show_link(
     kind: Kind,
     *,
     spec: ConnectorSpec | None,
+    url: str,
     config: bool,
     catalog: bool,
     discover_status: str | None = None,
@@ -149,18 +154,18 @@ def show_link(
     """
     Show a connection as an element of what is listed.
 
-    *config* shows the settings, secrets included; *spec* is None when the project no longer has the connector; *schedule* is the
+    *url* is that of hotglue's paths; *config* shows the settings, secrets included; *spec* is None when the project no longer has the connector; *schedule* is the
     expression of the tenant's schedule.
     """
     shown: dict[str, Any] = {
         kind.id: linked.connector,
-        **show_connector(linked.connector, spec),
+        **show_connector(linked.connector, spec, url),
         "config_fetched": config,
         "fieldMap": linked.field_map or {},
         "field_map": linked.field_map or {},
         "forkedFieldMap": None,
         "isForked": False,
-        "isReconnecting": False,
+        "isReconnecting": linked.reconnecting,
         "disconnected": linked.disconnected,
         "error": _error(linked),
         "connection_name": linked.connector,
@@ -179,31 +184,58 @@ def show_link(
     return shown
 
 
-def show_connector(name: str, spec: ConnectorSpec | None) -> dict[str, Any]:
+def show_connector(name: str, spec: ConnectorSpec | None, url: str) -> dict[str, Any]:
     """
-    Show a connector with what the widget needs to draw it.
+    Show a connector with what the widget needs to draw it; *url* is that of hotglue's paths.
     """
+    face = (spec.face if spec else None) or ConnectorFace()
     secrets = spec.secrets if spec else ()
+    form = {**{key: {} for key in ([] if face.form or face.oauth else secrets)}, **face.form}
+    # The widget appends `&state=` to these, so that they need a query already.
+    consent = {field: f"{url}{path}?response_type=code" for field, path in _CONSENT.items()} if face.oauth else {}
     return {
         "domain": "",
-        "label": name,
-        "icon": _PLUG,
-        "type": "api",
+        "label": face.label or name,
+        "icon": face.icon or _PLUG,
+        "type": "oauth" if face.oauth else "api",
         "category": None,
         "tags": [],
-        "tap_url": None,
-        "auth_url": None,
-        "client_id": None,
-        "connect_ui_params": {key: {"label": key, "description": ""} for key in secrets},
+        **dict.fromkeys(_CONSENT),
+        **consent,
+        "client_id": face.oauth.client_id if face.oauth else None,
+        "connect_ui_params": {key: {"label": key, "description": "", **asked} for key, asked in form.items()},
         "connector_props": {"singer_sdk": True},
         "version": "",
     }
 
 
+def awaits_consent(spec: ConnectorSpec | None, asked: LinkRequest) -> bool:
+    """
+    Say whether a link counts only when its account's owner has given consent: by OAuth, and no token came with it.
+    """
+    if spec is None or spec.face is None or spec.face.oauth is None or asked.symlink is not None:
+        return False
+    return not any(asked.config.get(name) for name in ("access_token", "refresh_token"))
+
+
+def take_reconnecting(config: dict[str, Any] | None) -> tuple[dict[str, Any] | None, bool | None]:
+    """
+    Part the widget's flag `isReconnecting` from the settings it comes among; None when it does not.
+    """
+    if config is None or not isinstance(config.get("isReconnecting"), bool):
+        return config, None
+    rest = {name: value for name, value in config.items() if name != "isReconnecting"}
+    return rest or None, config["isReconnecting"]
+
+
 def _error(linked: Linked) -> dict[str, str] | None:
     if linked.dangling:
         return {"message": "The connection it is a symlink of is gone."}
-    return {"message": "The account refused its credentials. Link it anew."} if linked.disconnected else None
+    return (
+        {"message": "Its account refused the credentials, or its owner has not consented. Link it anew."}
+        if linked.disconnected
+        else None
+    )
 
 
 def show_change(change: ConnectionChange) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from headrace.dialects.hotglue.doors import Doors
 from headrace.dialects.hotglue.real_time import RealTime
 from headrace.http.services_bundle import RunFlow
 from headrace.services.connections import Linking
+from headrace.services.consents import Consents
 from headrace.services.flows import Flows
 from headrace.services.schedules import Schedules
 from headrace.services.tenant_tokens import TenantTokens
@@ -25,11 +26,16 @@ from headrace.services.tenants import Tenants
 class Tenancy:
     """
     The services behind the paths around tenants, in one value; `app.py` fills it.
+
+    Attributes:
+        url: where others reach hotglue's paths of this server.
     """
 
     doors: Doors
     flows: Flows
     linking: Linking
+    consents: Consents
+    url: str
     tenants: Tenants
     tokens: TenantTokens
     run_flow: RunFlow

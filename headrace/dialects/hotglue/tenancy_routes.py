@@ -7,6 +7,7 @@ from __future__ import annotations
 from starlette.routing import Route
 
 from headrace.dialects.hotglue.access_token_routes import AccessTokenRoutes
+from headrace.dialects.hotglue.consent_routes import ConsentRoutes
 from headrace.dialects.hotglue.flow_routes import FlowRoutes
 from headrace.dialects.hotglue.linking_routes import linking_routes
 from headrace.dialects.hotglue.real_time_routes import RealTimeRoutes
@@ -24,6 +25,7 @@ def tenancy_routes(tenancy: Tenancy) -> list[Route]:
         *FlowRoutes(tenancy).routes(),
         *ScheduleRoutes(tenancy).routes(),
         *linking_routes(tenancy),
+        *ConsentRoutes(tenancy).routes(),
         *AccessTokenRoutes(tenancy).routes(),
         *RealTimeRoutes(tenancy).routes(),
     ]

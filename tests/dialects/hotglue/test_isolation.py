@@ -29,12 +29,14 @@ FILLED = {
 }  # fmt: skip
 OPEN = {
     "/hotglue/openapi.json",
+    # The ends of an OAuth popup name their environment in `state`; test_consent.py tries them.
+    *(f"/hotglue{path}" for path in ("/tap/authorize", "/tap/auth", "/entity/authorize", "/entity/auth")),
     "/api/v1/openapi.json",
     "/api/v1/docs",
     "/api/v1/redoc",
     "/api/v1/docs/oauth2-redirect",
 }
-"""Calls that show the same to everybody: documents about the API."""
+"""Calls whose path says nothing of whom they concern: documents about the API, the ends of an OAuth popup."""
 
 BODY: dict[str, Any] = {
     "tap": "tap-flights", "target": "target-jsonl", "connector_id": "tap-flights", "job_type": "read", "tenant": "acme",
