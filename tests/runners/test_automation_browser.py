@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from automation_kit import Automations, failure_of, result_of
 
+from headrace.runners.automation_project import runtime_folder
 from headrace.runners.environments import Environments
 from headrace.runners.process import Limits, ShimPool
 
@@ -203,3 +204,19 @@ async def test_a_function_that_opens_a_hundred_pages_is_held_to_its_limits(autom
     assert code == "crashed"
     assert "20" in sentence
     assert gone(automations)
+
+
+def test_a_proxy_is_given_with_its_password_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    As Playwright takes it, unquoted; without one there is none.
+    """
+    monkeypatch.syspath_prepend(str(runtime_folder()))
+    from headrace_automation.browser import proxy_of
+
+    assert proxy_of("http://ada:p%40ss@127.0.0.1:3128") == {
+        "server": "http://127.0.0.1:3128",
+        "username": "ada",
+        "password": "p@ss",
+    }
+    assert proxy_of("socks5://[::1]:1080") == {"server": "socks5://[::1]:1080"}
+    assert proxy_of(None) is None

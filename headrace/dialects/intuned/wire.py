@@ -225,7 +225,27 @@ def decode_job(body: bytes, *, with_id: bool) -> JobBody:
         whole(job.session.check_attempts, "auth_session.checkAttempts", most=_MOST_ATTEMPTS)
         whole(job.session.create_attempts, "auth_session.createAttempts", most=_MOST_ATTEMPTS)
     _refuse_nul(msgspec.structs.replace(job, payload=[]))
-    return job
+    return msgspec.structs.replace(
+        job,
+        payload=[_counted(item) for item in job.payload],
+        configuration=_counted(job.configuration),
+        auth_session=_counted(job.auth_session),
+        seed_session=_counted(job.seed_session),
+    )
+
+
+def _counted(value: T) -> T:
+    """
+    Write the whole numbers of a struct as such: Python's client sends them as floats, and expects integers back.
+    """
+    changed: dict[str, Any] = {}
+    for name in value.__struct_fields__ if isinstance(value, Struct) else ():
+        match getattr(value, name):
+            case float(number) if number.is_integer():
+                changed[name] = int(number)
+            case Struct() as inner if (counted := _counted(inner)) is not inner:
+                changed[name] = counted
+    return msgspec.structs.replace(value, **changed) if changed else value  # type: ignore[type-var]  # only a struct has changes
 
 
 def decode_run(body: bytes) -> RunBody:
