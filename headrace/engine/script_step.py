@@ -14,6 +14,7 @@ from headrace.engine.tenant_files import edited_tenant_config, lay_tenant_config
 from headrace.runners import script
 from headrace.runners.job_root import copy_tree, read_json, write_json
 from headrace.runners.node import is_for_node
+from headrace.runners.node_packages import NodePackages
 
 
 async def run_script(desk: AttemptDesk, step: Script) -> Succeeded | Failed:
@@ -40,13 +41,13 @@ async def run_script(desk: AttemptDesk, step: Script) -> Succeeded | Failed:
 
 
 async def _run(desk: AttemptDesk, step: Script) -> Succeeded | Failed:
-    python: Path | None = None
+    program: Path | NodePackages = desk.toolbox.node_packages
     if not is_for_node(step.entry):
-        python = await desk.toolbox.interpreter(step.requirements, step.python)
+        program = await desk.toolbox.interpreter(step.requirements, step.python)
     records = sum(sum(output.get("record_count", {}).values()) for output in desk.outputs.values())
     async with desk.stage(step.name, step.limits) as stage:
         outcome = await script.script(
-            stage, python, step.entry, given_records=records, allow_nothing=step.empty_output == "allow"
+            stage, program, step.entry, given_records=records, allow_nothing=step.empty_output == "allow"
         )
     return used(outcome, stage)
 

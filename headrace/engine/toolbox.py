@@ -15,6 +15,7 @@ from headrace.core.plan import AccessToken, AnyStep, ConnectorSpec, Discover, Ex
 from headrace.runners.environments import Environment, Environments
 from headrace.runners.logs import JobLog
 from headrace.runners.node import is_for_node
+from headrace.runners.node_packages import NodePackages
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Toolbox:
 
     def __init__(self, environments: Environments) -> None:
         self._environments = environments
+        self.node_packages = NodePackages(environments.root)
 
     @asynccontextmanager
     async def prefetch(self, steps: Iterable[AnyStep], book: JobLog) -> AsyncIterator[None]:

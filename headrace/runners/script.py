@@ -11,26 +11,35 @@ from typing import Any
 from headrace.core.outcome import Cause, Failed, Succeeded
 from headrace.core.plan import ConnectorSpec
 from headrace.runners.job_root import folder_bytes
-from headrace.runners.node import node_command
+from headrace.runners.node import forget_packages, node_command
+from headrace.runners.node_packages import NodePackages
 from headrace.runners.reports import own_program
 from headrace.runners.stage import Stage
 
 
 async def script(
-    stage: Stage, python: Path | None, entry: str, *, given_records: int, allow_nothing: bool
+    stage: Stage,
+    program: Path | NodePackages,
+    entry: str,
+    *,
+    given_records: int,
+    allow_nothing: bool,
 ) -> Succeeded | Failed:
     """
-    Run `python ENTRY`, or `node ENTRY` without a *python*, in the job's root.
+    Run `python ENTRY` by that *program*, or `node ENTRY` with packages, in the job's root.
 
     A script that ends well but wrote nothing, although it was given records, has most likely lost them: that is a failure
     unless its flow allows it.
     """
-    command = [str(python), entry] if python is not None else await node_command(stage, entry)
-    if isinstance(command, Failed):
-        return command
-    child = await stage.start("etl", command)
-    stage.children.progress()
-    ended = await child.wait()
+    try:
+        command = [str(program), entry] if isinstance(program, Path) else await node_command(stage, entry, program)
+        if isinstance(command, Failed):
+            return command
+        child = await stage.start("etl", command)
+        stage.children.progress()
+        ended = await child.wait()
+    finally:
+        await forget_packages(stage)
     output: dict[str, Any] = {"data_bytes": _data_bytes(stage)}
     if not ended.succeeded or stage.children.exceeded is not None:
         return replace(await stage.diagnose([ended]), output=output)
