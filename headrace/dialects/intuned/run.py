@@ -110,14 +110,14 @@ class StartAutomations:
         use = plan.fan_out.session if plan.fan_out else None
         if use is None or asked is None:
             return
-        if asked.runtime_input is None:
+        if asked.brought is None:
             await self._sessions.get(place.workspace.id, place.project.name, use.name)
             return
         await self._sessions.bring(
             place.workspace.id,
             place.project.name,
             use.name,
-            parameters=bytes(asked.runtime_input),
+            parameters=asked.brought,
             proxy=asked.proxy,
             job_id=new.id if asked.id is None else None,
         )

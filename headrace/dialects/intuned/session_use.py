@@ -57,7 +57,7 @@ def session_of_run(session: RunAuthSession | None, project: AutomationProject, *
         return None
     if session is None:
         raise _none_named(project, "authSession")
-    if session.runtime_input is not None and project.recorded_sessions:
+    if session.brought is not None and project.recorded_sessions:
         raise by_hand(project)
     return SessionUse(
         name=session.id or run_id,

@@ -148,13 +148,21 @@ class RunAuthSession(Model, frozen=True):
     """What a run says of its session: the `id` of one that is kept, or what one is made with for it."""
 
     id: str | None = None
-    runtime_input: Raw | None = None
+    runtime_input: Raw = Raw(b"null")  # a union of it and null cannot be decoded
     auto_recreate: bool | None = None
     check_attempts: Number | None = None
     create_attempts: Number | None = None
     proxy: str | None = None
     request_timeout: Number | None = None
     save_trace: bool | None = None
+
+    @property
+    def brought(self) -> bytes | None:
+        """
+        What the session is made with; None where it is one that is kept.
+        """
+        found = bytes(self.runtime_input).strip()
+        return found if found != b"null" else None
 
 
 class SessionBody(Model, frozen=True):
@@ -307,9 +315,9 @@ def check_session_id(name: str, field: str) -> None:
 def _check_run_session(session: RunAuthSession) -> None:
     if session.id is not None:
         check_session_id(session.id, "authSession.id")
-    elif session.runtime_input is None:
+    elif session.brought is None:
         raise wrong("authSession.id", "is missing", "Give the id of a session, or `runtimeInput`.")
-    if session.runtime_input is not None:
+    if session.brought is not None:
         check_parameters(session.runtime_input, "authSession.runtimeInput")
         if session.auto_recreate is False:
             raise wrong("authSession.autoRecreate", "is false", "Leave it out: with `runtimeInput` it is always true.")

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx2
@@ -17,6 +18,7 @@ from fastapi import FastAPI
 from house import ADMIN_KEY, House, open_house
 from intuned_kit import Api
 from item_kit import Batches as BatchKit
+from session_kit import PROJECT, Shop
 
 from headrace.core.plan import Limits
 from headrace.dialects.intuned.compile import DIALECT
@@ -24,7 +26,11 @@ from headrace.dialects.intuned.places import IntunedServices
 from headrace.dialects.intuned.routes import PREFIX, intuned_wire
 from headrace.dialects.intuned.run import StartAutomations
 from headrace.dialects.intuned.schedules import SubmitScheduledJob, expression
+from headrace.engine.item_executor import ItemExecutor
 from headrace.http.server import create_app
+from headrace.runners.automation import AutomationRunner
+from headrace.runners.environments import Environments
+from headrace.runners.process import ShimPool
 from headrace.services.auth_sessions import AuthSessions
 from headrace.services.automations import Automations
 from headrace.services.batch_schedules import BatchSchedules
@@ -150,3 +156,26 @@ async def client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
 @pytest.fixture
 def api(client: httpx2.AsyncClient, kit: BatchKit, services: IntunedServices) -> Api:
     return Api(client, kit, services)
+
+
+@pytest.fixture(scope="package")
+def session_environments(tmp_path_factory: pytest.TempPathFactory) -> Environments:
+    return Environments(tmp_path_factory.mktemp("environments"))
+
+
+@pytest.fixture
+async def executor(api: Any, session_environments: Environments, tmp_path: Path) -> AsyncIterator[ItemExecutor]:
+    """What runs items for real: processes, logs, files."""
+    house = api.kit.house
+    async with ShimPool(warm=1) as pool:
+        run = AutomationRunner(session_environments, house.files)
+        yield ItemExecutor(pool, house.files, house.logs, run, project=tmp_path, clock=lambda: datetime.now(UTC))
+
+
+@pytest.fixture
+async def shop(api: Any, automations: Automations, project_folder: Path, tmp_path: Path) -> Shop:
+    """Project `shop`, whose functions need a login."""
+    shop = Shop(api, automations, tmp_path / "site", project_folder / "automations" / PROJECT)
+    shop.write()
+    await automations.reload()
+    return shop

@@ -81,6 +81,40 @@ for name in ("good", "bad"):
         lambda found: found["status"] not in ("pending", "started"),
     )
 seen["sessions"] = dump(client.projects.auth_sessions.list(project_name=PROJECT)) is not None
+sessions, shop, ada = client.projects.auth_sessions, {"project_name": "shop"}, {"auth_session_id": "ada"}
+password = {"user": "ada", "password": "pass-word-of-ada"}
+
+
+def operation(result: Any, started: Any, **more: str) -> Any:
+    """
+    Poll an operation on an auth session until it has ended.
+    """
+    which = {**shop, **more, "operation_id": dump(started)["operationId"]}
+    return wait(lambda: dump(result(**which)), lambda found: found["status"] not in ("pending", "in_progress"))
+
+
+started = sessions.create.start(**shop, body={"id": "ada", "parameters": password})
+seen["session_create"] = operation(sessions.create.result, started)
+started = sessions.update.start(**shop, **ada, body={"parameters": password})
+seen["session_update"] = operation(sessions.update.result, started, **ada)
+started = sessions.validate.start(**shop, **ada, body={})
+seen["session_validate"] = operation(sessions.validate.result, started, **ada)
+started = sessions.create.start(**shop, body={"id": "eve", "parameters": {**password, "password": "no"}})
+seen["session_failed"] = operation(sessions.create.result, started)
+seen["session_list"] = [dump(session) for session in sessions.list(**shop)]
+seen["session_get"] = dump(sessions.get(**shop, **ada))
+for name, who in (("run", "ada"), ("canceled", "eve")):
+    start = {"api": "read", "parameters": {}, "authSession": {"id": who}}
+    single = dump(client.projects.runs.start(**shop, body=start))["runId"]
+    seen[f"session_{name}"] = wait(
+        lambda single=single: dump(client.projects.runs.result(**shop, run_id=single)),
+        lambda found: found["status"] not in ("pending", "started"),
+    )
+sessions.delete(**shop, **ada)
+try:
+    sessions.get(**shop, **ada)
+except NotFoundError:
+    seen["session_deleted"] = "not found"
 jobs.delete(project_name=PROJECT, job_id="client-job")
 try:
     jobs.get(project_name=PROJECT, job_id="client-job")

@@ -14,6 +14,8 @@ from typing import Any
 
 from intuned_kit import Api
 
+from headrace.services.automations import Automations
+
 PROJECT = "shop"
 PARAMETERS = {"user": "ada", "password": "pass-word-of-ada"}
 TOKEN = "cookie-value-"
@@ -67,8 +69,9 @@ class Shop:
         project: folder of the project.
     """
 
-    def __init__(self, api: Api, folder: Path, project: Path) -> None:
+    def __init__(self, api: Api, automations: Automations, folder: Path, project: Path) -> None:
         self.api = api
+        self._automations = automations
         self.folder = folder
         self.project = project
 
@@ -95,6 +98,12 @@ class Shop:
                 }
             )
         )
+
+    async def reload(self) -> None:
+        """
+        Put what was written into force.
+        """
+        await self._automations.reload()
 
     def count(self, what: str) -> int:
         """

@@ -4,42 +4,16 @@ Auth sessions through the wire, the engine and real processes: jobs and runs tha
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
-from session_kit import PROJECT, Shop
+from session_kit import Shop
 
 from headrace.engine.item_executor import ItemExecutor
-from headrace.runners.automation import AutomationRunner
-from headrace.runners.environments import Environments
-from headrace.runners.process import ShimPool
-from headrace.services.automations import Automations
 
 
-@pytest.fixture(scope="module")
-def environments(tmp_path_factory: pytest.TempPathFactory) -> Environments:
-    return Environments(tmp_path_factory.mktemp("environments"))
-
-
-@pytest.fixture
-async def executor(api: Any, environments: Environments, tmp_path: Path) -> AsyncIterator[ItemExecutor]:
-    house = api.kit.house
-    async with ShimPool(warm=1) as pool:
-        run = AutomationRunner(environments, house.files)
-        yield ItemExecutor(pool, house.files, house.logs, run, project=tmp_path, clock=lambda: datetime.now(UTC))
-
-
-@pytest.fixture
-async def shop(api: Any, automations: Automations, project_folder: Path, tmp_path: Path) -> Shop:
-    shop = Shop(api, tmp_path / "site", project_folder / "automations" / PROJECT)
-    shop.write()
-    await automations.reload()
-    return shop
-
-
+@pytest.mark.row("§3.12 create")
+@pytest.mark.row("§3.12 validate")
 async def test_a_session_is_created_used_and_found_valid(shop: Shop, executor: ItemExecutor) -> None:
     """
     §3.12 create, validate, valid: made once, checked before the run and before the job, and never made again.
@@ -60,6 +34,7 @@ async def test_a_session_is_created_used_and_found_valid(shop: Shop, executor: I
     assert shop.count("create") == 1
 
 
+@pytest.mark.row("§3.12 before a Run's attempt")
 async def test_an_expired_session_is_made_again_before_a_run(shop: Shop, executor: ItemExecutor) -> None:
     """
     §3.12 before a Run's attempt: its check fails, it is made again with the parameters that are kept, and the run completes.
@@ -73,6 +48,8 @@ async def test_an_expired_session_is_made_again_before_a_run(shop: Shop, executo
     assert (shop.count("create"), shop.count("check")) == (2, 1 + 2 + 1)
 
 
+@pytest.mark.row("§3.12 before a JobRun")
+@pytest.mark.row("§3.11 JobRun auth-session-validate-dependency-failed")
 async def test_three_failures_cancel_a_job_run(shop: Shop, executor: ItemExecutor) -> None:
     """
     §3.12 before a JobRun: three checks and three tries of making it; none of its runs is started, and each is canceled with the reason.
@@ -95,6 +72,8 @@ async def test_three_failures_cancel_a_job_run(shop: Shop, executor: ItemExecuto
     assert status == "EXPIRED"
 
 
+@pytest.mark.row("§3.12 going bad later pauses it")
+@pytest.mark.row("§3.11 JobRun auth-session-invalid-mid-job")
 async def test_a_session_that_goes_bad_pauses_the_job_until_it_is_repaired(shop: Shop, executor: ItemExecutor) -> None:
     """
     §3.12 going bad later pauses it: updated and resumed, the job goes on where it was; no item is lost, and none ran twice.
@@ -134,6 +113,7 @@ async def test_a_session_that_goes_bad_is_made_again_in_the_midst_of_a_job(shop:
     assert (shop.notes("read"), shop.count("create")) == (["1", "2", "3"], 2)
 
 
+@pytest.mark.row("§3.12 one writer at a time")
 async def test_two_runs_that_need_an_expired_session_make_it_once(shop: Shop, executor: ItemExecutor) -> None:
     """
     §3.12 one writer at a time: the others wait, and find what the first has made.

@@ -17,9 +17,12 @@ import uvicorn
 from fastapi import FastAPI
 from house import ADMIN_KEY
 from item_kit import BROKEN, done
+from session_kit import PROJECT as SHOP
+from session_kit import Shop
 
 from headrace.core.fan_out import ItemEnd
 from headrace.dialects.intuned.routes import PREFIX
+from headrace.engine.item_executor import ItemExecutor
 from headrace.services.item_attempts import ItemWork
 
 CLIENT = "intuned-client==1.1.1"
@@ -52,7 +55,9 @@ async def function(work: ItemWork) -> ItemEnd:
     return ItemEnd(outcome=BROKEN) if work.item.name == "bad" else done({"name": work.item.name})
 
 
-async def test_the_python_client_completes_every_operation(api: Any, app: FastAPI, tmp_path: Path) -> None:
+async def test_the_python_client_completes_every_operation(
+    api: Any, app: FastAPI, tmp_path: Path, shop: Shop, executor: ItemExecutor
+) -> None:
     """
     It takes every answer, and raises its own errors for 400, 401 and 404.
     """
@@ -63,7 +68,10 @@ async def test_the_python_client_completes_every_operation(api: Any, app: FastAP
     if code:
         pytest.skip(f"the client cannot be installed here: {stderr.strip()[-200:]}")
 
-    async with served(app) as origin, api.kit.workers(function):
+    async def either(work: ItemWork) -> ItemEnd:
+        return await (executor if work.job.tenant == SHOP else function)(work)
+
+    async with served(app) as origin, api.kit.workers(either):
         script = str(Path(__file__).with_name("intuned_client_script.py"))
         code, stdout, stderr = await run(python, script, f"{origin}{PREFIX}", ADMIN_KEY)
 
@@ -79,4 +87,18 @@ async def test_the_python_client_completes_every_operation(api: Any, app: FastAP
     assert (seen["good"]["status"], seen["good"]["result"]) == ("completed", {"name": "good"})
     assert (seen["bad"]["status"], seen["bad"]["error"]["code"]) == ("failed", "unexpected")
     assert (seen["get"], seen["runs"], seen["list"], seen["sessions"]) == ("client-job", 1, True, True)
+    done = {"status": "done", "authSessionId": "ada"}
+    assert (seen["session_create"], seen["session_update"], seen["session_validate"]) == (done, done, done)
+    assert (seen["session_failed"]["status"], seen["session_failed"]["error"]["code"]) == (
+        "failed",
+        "create-attempts-failed",
+    )
+    assert [(each["id"], each["type"], each["status"]) for each in seen["session_list"]] == [
+        ("ada", "CREDENTIALS", "READY"),
+        ("eve", "CREDENTIALS", "EXPIRED"),
+    ]
+    assert (seen["session_get"]["status"], seen["session_run"]["status"]) == ("READY", "completed")
+    assert seen["session_canceled"]["status"] == "canceled"
+    assert seen["session_canceled"]["reason"]["type"] == "auth-session-validate-dependency-failed"
+    assert seen["session_deleted"] == "not found"
     assert (seen["trigger_paused"], seen["after_delete"], seen["wrong_key"]) == ("refused", "not found", "refused")
