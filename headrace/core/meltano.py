@@ -131,14 +131,20 @@ class MeltanoProject:
         """
         Name the settings that the project itself gives a value to.
         """
-        names: set[str] = set()
+        return frozenset(self.config(name))
+
+    def config(self, name: str) -> dict[str, Any]:
+        """
+        Give the values that the project itself sets, its ancestors' included; its own first.
+        """
+        values: dict[str, Any] = {}
         seen: set[str] = set()
         plugin = self.plugins.get(name)
         while plugin is not None and plugin.name not in seen:
             seen.add(plugin.name)
-            names |= set(plugin.config)
+            values = {**plugin.config, **values}
             plugin = self.plugins.get(plugin.parent.partition("--")[0])
-        return frozenset(names)
+        return values
 
     def needed(self, words: Iterable[str]) -> list[Plugin]:
         """

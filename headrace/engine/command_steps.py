@@ -26,6 +26,7 @@ from headrace.engine.command_desk import Desk as Desk
 from headrace.runners.environments import Environments
 from headrace.runners.git import GitRules
 from headrace.runners.meltano import ProjectFolder, StateFiles, empty, requirements_of
+from headrace.runners.meltano_metrics import RecordCount
 from headrace.runners.process import Exit
 from headrace.runners.redaction import Redactor, secrets_of
 from headrace.runners.stage import Stage, StepEnd
@@ -88,7 +89,11 @@ class CommandSteps:
         if not step.script and not step.argv:
             desk.book.write("Nothing to run.", stage=step.name)
             return Succeeded({"exit_code": 0})
-        return await self._command(step, project, path, desk)
+        records = RecordCount([plugin.name for plugin in known.plugins.values() if plugin.type == "extractors"])
+        with desk.book.heard_by(records.hear):
+            outcome = await self._command(step, project, path, desk)
+        told = {"records": records.total, "streams": records.streams} if records.streams else {}
+        return replace(outcome, output={**outcome.output, **told})
 
     @staticmethod
     def _say_which_try(step: Command, desk: Desk) -> None:
@@ -180,6 +185,7 @@ class CommandSteps:
                 if child.exit is not None:
                     desk.progress({"exit_code": exit_code(child.exit)})
                 raise
+            await stage.heard()
             return await _outcome(stage, ended)
 
     @contextlib.asynccontextmanager

@@ -21,7 +21,7 @@ import fcntl
 import logging
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -86,6 +86,7 @@ class JobLog:
         self.full = False
         self._tails: dict[tuple[str, str], Tail] = {}
         self._drains: set[Drain] = set()
+        self._listeners: list[Callable[[Sequence[LogLine]], None]] = []
         self._pending: list[LogLine] = []
         self._pending_bytes = self._in_hand_bytes = 0
         self._wake = asyncio.Event()
@@ -150,6 +151,17 @@ class JobLog:
         }
         return [lines[number] for number in sorted(lines)]
 
+    @contextlib.contextmanager
+    def heard_by(self, listener: Callable[[Sequence[LogLine]], None]) -> Iterator[None]:
+        """
+        Let somebody hear every line that is kept during the block; it must neither raise nor take long.
+        """
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
+
     def forget_tail(self, stage: str) -> None:
         """
         Let no later diagnosis of a stage hear what was said so far.
@@ -182,6 +194,8 @@ class JobLog:
             return
         self._numbered += len(lines)
         self._tails.setdefault((stage, stream), Tail()).extend(lines)
+        for listener in self._listeners:
+            listener(lines)
         if not self._pending:
             self._loop.call_later(self.limits.flush_seconds, self._wake.set)
         self._pending += lines

@@ -147,7 +147,7 @@ class Stage:
             exits: how the children ended that may be to blame.
             program: names the child for people when it is one of ours.
         """
-        await self._heard()
+        await self.heard()
         verdict = diagnosis.diagnose(
             self.name,
             exits,
@@ -175,7 +175,7 @@ class Stage:
         """
         Name the exception that its children spoke of last, without modules.
         """
-        await self._heard()
+        await self.heard()
         return diagnosis.exception_name(self._exceptions(), [line.text for line in self.book.tail(self.name)])
 
     def refused(self, error: Mapping[str, Any], **facts: str) -> Cause:
@@ -199,7 +199,7 @@ class Stage:
             evidence={**facts, **quoted},
         )
 
-    async def _heard(self) -> None:
+    async def heard(self) -> None:
         """
         Wait until the pipes of the children that ended are read to their ends; a daemon may hold one open.
         """

@@ -19,9 +19,10 @@ from typing import Any, Final, Literal
 from uuid import UUID
 
 from headrace.core.job import NewJob
-from headrace.core.meltano import Plugin, variable
+from headrace.core.meltano import Plugin
 from headrace.core.pipelines import Component, Pipeline
 from headrace.core.plan import Checkout, Command, Limits, OnTaken, Plan
+from headrace.dialects.matatika.variables import components_of, pair_of, settings_of, variables_of
 from headrace.dialects.matatika.workspace_wire import Source
 from headrace.services.surroundings import Surroundings
 
@@ -86,7 +87,7 @@ def compile_pipeline(around: Surroundings, pipeline: Pipeline, asked: Asked) -> 
         on_taken=OnTaken.REJECT,
         max_attempts=1 + pipeline.max_retries if runs else 1,
         environment="environment",
-        variables=_variables(around, pipeline, asked),
+        variables=variables_of(around, pipeline, job_id=asked.id, trigger=asked.trigger, api_url=asked.api_url),
         snapshots=False,
     )
     return new, plan
@@ -143,36 +144,6 @@ def meltano_of(around: Surroundings) -> tuple[str, ...]:
     return tuple(str(line) for line in lines) if isinstance(lines, list) and lines else MELTANO
 
 
-def settings_of(around: Surroundings, pipeline: Pipeline) -> tuple[dict[str, str], dict[str, str]]:
-    """
-    Give a pipeline's settings as Meltano's variables, and of them those whose plugin says that they are sensitive.
-
-    The pipeline's own properties win over its components'.
-    """
-    variables: dict[str, str] = {}
-    sensitive: dict[str, str] = {}
-    for component in _components(around, pipeline):
-        known = {setting.name for setting in around.settings_of(component) if setting.sensitive}
-        given = dict(component.properties)
-        prefix = f"{component.name}."
-        given |= {key[len(prefix) :]: value for key, value in pipeline.properties.items() if key.startswith(prefix)}
-        for name, value in given.items():
-            variables[variable(component.name, name)] = value
-            if name in known:
-                sensitive[variable(component.name, name)] = value
-    return variables, sensitive
-
-
-def pair_of(around: Surroundings, pipeline: Pipeline) -> tuple[Component, Component] | None:
-    """
-    Give the first extractor and the first loader of a pipeline; None when it lacks one.
-    """
-    found = _components(around, pipeline)
-    extractor = next((each for each in found if each.type == "extractors"), None)
-    loader = next((each for each in found if each.type == "loaders"), None)
-    return (extractor, loader) if extractor and loader else None
-
-
 def _step(around: Surroundings, pipeline: Pipeline, asked: Asked) -> Command:
     words = list(pipeline.actions)
     pair = pair_of(around, pipeline)
@@ -208,17 +179,12 @@ def _step(around: Surroundings, pipeline: Pipeline, asked: Asked) -> Command:
     )
 
 
-def _components(around: Surroundings, pipeline: Pipeline) -> list[Component]:
-    names = dict.fromkeys([*pipeline.data_components, *(word.partition(":")[0] for word in pipeline.actions)])
-    return [around.components[name] for name in names if name in around.components]
-
-
 def _added_plugins(around: Surroundings, pipeline: Pipeline) -> dict[str, list[dict[str, Any]]]:
     """
     Define what the project's own files do not: plugins that came over the API, and components under names of their own.
     """
     added: dict[str, dict[str, dict[str, Any]]] = {}
-    for component in _components(around, pipeline):
+    for component in components_of(around, pipeline):
         base = around.plugins.get(component.plugin_name)
         bodies = added.setdefault(component.type, {})
         if base is not None and base.name not in around.project.plugins:
@@ -254,29 +220,6 @@ def _definition(plugin: Plugin) -> dict[str, Any]:
         "select", "metadata", "config", "inherit_from", "settings_group_validation",
     )  # fmt: skip
     return {**{name: plugin.body[name] for name in names if name in plugin.body}, "namespace": plugin.namespace}
-
-
-def _variables(around: Surroundings, pipeline: Pipeline, asked: Asked) -> dict[str, str]:
-    pair = pair_of(around, pipeline)
-    loader = around.plugins.get(pair[1].plugin_name) if pair else None
-    environment = (
-        around.set_over_api.get("defaultEnvironment")
-        or around.workspace.definition.get("settings", {}).get("default_environment")
-        or around.project.default_environment
-        or "dev"
-    )
-    return {
-        **around.workspace.definition.get("environment", {}),
-        **({"EXTRACTOR": pair[0].name, "LOADER": pair[1].name} if pair else {}),
-        **({"DBT_TARGET": loader.namespace.removeprefix("target_")} if loader else {}),
-        "MELTANO_ENVIRONMENT": str(environment),
-        "MELTANO_JOB_TRIGGER": asked.trigger,
-        "PIPELINE_ID": str(pipeline.id),
-        "PIPELINE_NAME": pipeline.name,
-        "JOB_ID": str(asked.id),
-        "WORKSPACE_ID": str(around.workspace.id),
-        "ENDPOINT_URL": asked.api_url,
-    }
 
 
 def _details(around: Surroundings, asked: Asked, step: Command | Checkout, pipeline: Pipeline | None) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from starlette.routing import Route
 from headrace.core.actor import Scope
 from headrace.core.errors import NotFoundError
 from headrace.core.pipelines import Pipeline
-from headrace.dialects.matatika.compile import settings_of
 from headrace.dialects.matatika.desk import Desk
 from headrace.dialects.matatika.doors import id_of
 from headrace.dialects.matatika.hal import hal_reply, links_of, page, paging_of, timestamp
+from headrace.dialects.matatika.variables import settings_of
 from headrace.dialects.matatika.views import pipeline_view, shown_properties
 from headrace.dialects.matatika.wire import MASK, object_of, pipeline_in
 from headrace.services.components import is_secret

@@ -40,6 +40,8 @@ async def test_a_pair_of_plugins_runs_and_each_pipeline_keeps_its_own_state(mill
     assert (job["status"], job["exitCode"]) == ("COMPLETE", 0), await mill.logs(job["id"])
     (file,) = _output(mill, job["id"])
     assert [json.loads(line)["id"] for line in file.read_text().splitlines()] == [1, 2]
+    (metrics,) = (await mill.client.get(f"pipelines/{first}/metrics")).json()
+    assert metrics == {"metrics.job-created": job["created"], "metrics.value": 2}
     assert list(await _states(mill, first)) == [f"dev:tap-jsonl-to-target-jsonl:{first}"]
     assert await _states(mill, second) == {}
 
