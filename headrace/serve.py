@@ -54,6 +54,7 @@ from headrace.serve_intuned import code_jobs_of, intuned_of
 from headrace.serve_matatika import Matatika, matatika_of
 from headrace.services.connections import Linking
 from headrace.services.consents import Consents
+from headrace.services.job_files import JobFiles
 from headrace.services.reruns import Reruns
 from headrace.services.schedules import Schedules
 from headrace.services.tenant_tokens import TenantTokens
@@ -144,6 +145,7 @@ def web_app(p: Parts, hotglue: Tenancy, matatika: Matatika, intuned: IntunedServ
         jobs=p.jobs,
         flows=p.flows,
         deployments=p.deployments,
+        job_files=JobFiles(p.attempts, p.files),
         deliveries=p.deliveries,
         nodes=p.nodes,
         not_ready=p.not_ready,

@@ -24,6 +24,7 @@ from headrace.dialects.hotglue.tenancy import Tenancy
 from headrace.http.server import create_app
 from headrace.dialects.hotglue.rerun import RenewHotglue
 from headrace.http.services_bundle import Services
+from headrace.services.job_files import JobFiles
 from headrace.services.reruns import Reruns
 
 TAP = ConnectorSpec(name="tap-flights", kind="tap", command=("python", "tap.py"), install=("tap-flights==1.0",))
@@ -75,6 +76,7 @@ def face_of(
         jobs=house.jobs,
         flows=house.flows,
         deployments=house.deployments,
+        job_files=JobFiles(house.attempts, house.files),
         deliveries=house.deliveries,
         nodes=house.nodes,
         not_ready=not_ready,

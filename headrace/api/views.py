@@ -132,6 +132,30 @@ class LinesView(View):
     next: int = Field(description="`after` of the next page.")
 
 
+class FileView(View):
+    path: str
+    size_bytes: int
+
+
+class FilesView(View):
+    files: list[FileView]
+
+
+class InputsView(View):
+    """All that a job's script was given."""
+
+    entry: str
+    requirements: list[str]
+    python: str | None
+    empty_output: str
+    script: dict[str, int] = Field(description="The script's own files with their sizes in bytes.")
+    files: dict[str, int] = Field(description="The other files in the folder when it began, with their sizes in bytes.")
+    variables: dict[str, str]
+    records: int = Field(description="How many it was given.")
+    withheld: list[str] = Field(description="What the key may not see, for want of the right `secrets`.")
+    outcome: str = Field(description="State of the step in the job.")
+
+
 class WorkspaceView(View):
     id: UUID
     name: str

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from headrace import __version__
 from headrace.cli.failures import NoServerError, ServerError, ServerUnreachableError
@@ -23,6 +24,7 @@ DEFAULT_URL = "http://127.0.0.1:8450"
 _TIMEOUT_SECONDS = 30.0
 _RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 _PAUSE_SECONDS = 1.0
+_PIECE_BYTES = 2**20
 _OWN_NAMES = frozenset({"status", "answered_code", "reason", "instruction"})
 
 
@@ -148,6 +150,26 @@ class Remote:
         """
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return await self._ask("POST", path, body=dict(body or {}), headers=named)
+
+    async def download(self, path: str, to: Path) -> None:
+        """
+        Write what stands at *path* to a file, piece by piece; raises like `get`.
+        """
+        assert self._session is not None, "enter the context first"  # noqa: S101
+        url = URL(f"{self.address.url}/api/v1{path}", encoded=True)
+        patience = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=_TIMEOUT_SECONDS)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            async with self._session.get(url, timeout=patience) as response:
+                if response.status >= 400:
+                    _answer(response.status, await response.read())
+                with to.open("wb") as file:
+                    async for piece in response.content.iter_chunked(_PIECE_BYTES):
+                        file.write(piece)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise ServerUnreachableError(
+                f"The server at {self.address.url} broke off while it sent a file.", "Try again."
+            ) from error
 
     async def put(self, path: str, body: Mapping[str, Any]) -> Any:
         """

@@ -14,6 +14,7 @@ from headrace.engine.tenant_files import edited_tenant_config, lay_tenant_config
 from headrace.runners import script
 from headrace.runners.job_root import copy_tree, read_json, write_json
 from headrace.runners.node import is_for_node
+from headrace.runners.snapshots import forget_unchanged
 from headrace.runners.node_packages import NodePackages
 
 
@@ -35,6 +36,7 @@ async def run_script(desk: AttemptDesk, step: Script) -> Succeeded | Failed:
     lay_tenant_config(desk.work, root)
     _write_files(desk, step)
     outcome = await (_run(desk, step) if step.source is not None else _pass_through(desk, step))
+    await asyncio.to_thread(forget_unchanged, root)
     if isinstance(outcome, Succeeded) and (edited := edited_tenant_config(desk.work, root)):
         write_json(root.edited_tenant_config, edited, secret=True)
     return outcome

@@ -38,6 +38,8 @@ def _copy(reuse: Reuse, earlier: JobRoot, root: JobRoot) -> None:
 
 
 def _replace(source: Path, to: Path) -> None:
+    if source.is_symlink():
+        return
     if source.is_dir():
         shutil.rmtree(to, ignore_errors=True)
         shutil.copytree(source, to, symlinks=True)

@@ -51,7 +51,8 @@ class TenantFiles:
         # In a local store files are replaced whole, so whoever reads needs no lock.
         async with self._locks.held(work, prefix) if self._files.remote else nullcontext():
             kept = await self._files.refresh(prefix)
-            await asyncio.to_thread(bring_snapshots, kept, root)
+            # Of a remote store each file would be one more upload.
+            await asyncio.to_thread(bring_snapshots, kept, root, remember=not self._files.remote)
 
     async def keep(self, work: Work, root: JobRoot, details: Iterable[Details]) -> None:
         """

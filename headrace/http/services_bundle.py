@@ -14,6 +14,7 @@ from headrace.core.rerun import Rerun
 from headrace.services.access import Access
 from headrace.services.deployments import Deployments
 from headrace.services.flows import Flows
+from headrace.services.job_files import JobFiles
 from headrace.services.jobs import Jobs, Submission
 
 
@@ -89,6 +90,7 @@ class Services:
     jobs: Jobs
     flows: Flows
     deployments: Deployments
+    job_files: JobFiles
     deliveries: Deliveries
     nodes: Nodes
     not_ready: Callable[[], Awaitable[Sequence[str]]]

@@ -49,6 +49,7 @@ class JobRoot:
         self.tenant_config = self.snapshots / "tenant-config.json"
         self.edited_tenant_config = self.work / "tenant-config.json"
         self.given_snapshots = self.work / "snapshots.json"
+        self.kept_before = self.work / "snapshots-before"
         self.script_began = self.work / "script-began"
         self.new_bookmark = self.work / "bookmark.json"
         self.initial_state = self.work / "initial-state.json"

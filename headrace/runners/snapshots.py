@@ -19,14 +19,20 @@ from headrace.runners.job_root import PARTIAL_SUFFIX, JobRoot, read_json, write_
 Stamp = list[int]
 
 
-def bring_snapshots(kept: Path, root: JobRoot) -> None:
+def bring_snapshots(kept: Path, root: JobRoot, *, remember: bool = False) -> None:
     """
     Put the kept files into the job's folder in place of what is there, and note what they were.
+
+    With *remember* the files themselves stay known, whatever the job or later ones make of them: a kept file is replaced whole, so
+    a second name for it costs nothing.
     """
-    shutil.rmtree(root.snapshots, ignore_errors=True)
+    for folder in (root.snapshots, root.kept_before):
+        shutil.rmtree(folder, ignore_errors=True)
     root.snapshots.mkdir()
     for name in _files(kept):
         _copy(kept / name, root.snapshots / name)
+        if remember:
+            _link(kept / name, root.kept_before / name)
     write_json(root.given_snapshots, _stamps(root.snapshots))
 
 
@@ -42,6 +48,16 @@ def give_back_snapshots(root: JobRoot, kept: Path) -> None:
     for name in given.keys() - now.keys():
         if _stamp(kept / name) == given[name]:
             (kept / name).unlink()
+
+
+def forget_unchanged(root: JobRoot) -> None:
+    """
+    Forget those files of before the job that it has not changed: they stand in its snapshots.
+    """
+    given: Mapping[str, Stamp] = read_json(root.given_snapshots) or {}
+    for name in list(_files(root.kept_before)):
+        if name in given and _stamp(root.snapshots / name) == given[name]:
+            (root.kept_before / name).unlink()
 
 
 def _files(folder: Path) -> Iterator[str]:
@@ -67,6 +83,14 @@ def _stamp(path: Path) -> Stamp | None:
     except FileNotFoundError:
         return None
     return [found.st_size, found.st_mtime_ns]
+
+
+def _link(source: Path, to: Path) -> None:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, to)
+    except OSError:  # another file system, or one without links
+        shutil.copy2(source, to)
 
 
 def _copy(source: Path, to: Path) -> None:

@@ -91,17 +91,28 @@ class Attempts:
             claim = await jobs.claim(connection, job_id, node_id=node_id, node_name=node_name)
             if claim is None:
                 return None
-            job = await jobs.read(connection, job_id)
-            assert job is not None  # noqa: S101 - it was claimed in the same transaction
-            plan, sealed = await jobs.plan_of(connection, job_id)
-            kept = await self._tenants.read(connection, job.workspace_id, job.tenant) if plan.snapshots else None
+            return await self._work(connection, claim)
+
+    async def look(self, job_id: UUID) -> Work:
+        """
+        Give what an attempt would work with as things stand, without the right to write anything.
+        """
+        async with self._database.connection() as connection:
+            return await self._work(connection, Claim(job_id, 0, 0, taken_over=False))
+
+    async def _work(self, connection: Connection, claim: Claim) -> Work:
+        job_id = claim.job_id
+        job = await jobs.read(connection, job_id)
+        assert job is not None  # noqa: S101 - whoever asks has just read or claimed it
+        plan, sealed = await jobs.plan_of(connection, job_id)
+        kept = await self._tenants.read(connection, job.workspace_id, job.tenant) if plan.snapshots else None
         inputs = self._sealer.open(sealed, f"job:{job_id}") if sealed is not None else {}
         return Work(
             claim=claim,
             job=job,
             plan=plan,
             sealed=inputs,
-            connections=await self._linked(plan),
+            connections=await self._linked(connection, plan),
             tenant_config=kept.document if kept else {},
         )
 
@@ -262,13 +273,12 @@ class Attempts:
             if linked is not None and _same_link(work, linked):
                 await self._connections.save_disconnected(connection, linked.id, disconnected=True)
 
-    async def _linked(self, plan: Plan) -> dict[str, Linked]:
+    async def _linked(self, connection: Connection, plan: Plan) -> dict[str, Linked]:
         found: dict[str, Linked] = {}
-        async with self._database.connection() as connection:
-            for connection_id in {ref.connection for step in plan.steps for ref in refs_of(step) if ref.connection}:
-                linked = await self._connections.read(connection, UUID(connection_id))
-                if linked is not None:
-                    found[connection_id] = linked
+        for connection_id in {ref.connection for step in plan.steps for ref in refs_of(step) if ref.connection}:
+            linked = await self._connections.read(connection, UUID(connection_id))
+            if linked is not None:
+                found[connection_id] = linked
         return found
 
     async def _tell(self, connection: Connection, work: Work, event_id: int | None) -> None:

@@ -131,7 +131,7 @@ class Reruns:
         if not done:
             return None
         folder = folder_of(job.id, job.created_at)
-        files = await self._files.sizes(folder)
+        files = await self._files.present(folder)
         made = {"discover": "catalog.json", "sync": "sync-output/", "etl": "etl-output/"}
         for step in done:
             prefix = made.get(step.name, "")

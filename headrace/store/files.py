@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from obstore.store import LocalStore, from_url
 from headrace.core.errors import StoreUnavailableError
 
 _PARALLEL_TRANSFERS = 8
+_PIECE_BYTES = 2**20
 
 
 class FileStore:
@@ -79,6 +81,33 @@ class FileStore:
         async for page in obstore.list(self._objects, prefix=prefix):
             found |= {str(entry["path"]).removeprefix(prefix).lstrip("/"): int(entry["size"]) for entry in page}
         return found
+
+    async def present(self, prefix: str) -> dict[str, int]:
+        """
+        List what `sizes` does, without what links lead to: below a folder that programs of others have written to.
+        """
+        if self._folder is not None:
+            return await asyncio.to_thread(_sizes, self._folder / prefix)
+        return await self.sizes(prefix)
+
+    async def stream(self, path: str) -> AsyncIterator[bytes] | None:
+        """
+        Read an object piece by piece; None when there is none, or a link in its place.
+
+        Raises:
+            StoreUnavailableError: it could not be opened.
+        """
+        if self._folder is not None and (self._folder / path).is_symlink():
+            return None
+        try:
+            found = await obstore.get_async(self._objects, path)
+        except (FileNotFoundError, obstore.exceptions.NotFoundError):
+            return None
+        except (OSError, obstore.exceptions.BaseError) as error:
+            raise StoreUnavailableError(
+                "A file could not be read.", "Check that the file store answers.", path=path, cause=str(error)
+            ) from error
+        return _pieces(found)
 
     def folder(self, prefix: str) -> Path:
         """
@@ -162,6 +191,11 @@ class FileStore:
         async with asyncio.TaskGroup() as group:
             for path in paths:
                 group.create_task(one(path))
+
+
+async def _pieces(found: Any) -> AsyncIterator[bytes]:
+    async for piece in found.stream(min_chunk_size=_PIECE_BYTES):
+        yield bytes(piece)
 
 
 def _write(file: Path, data: bytes) -> None:

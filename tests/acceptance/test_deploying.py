@@ -139,3 +139,59 @@ def test_what_the_folder_owns_is_not_replaced_unasked(shell: Shell) -> None:
 
     assert json.loads(refused.stderr)["code"] == "owned-by-folder"
     assert "--take-over" in json.loads(refused.stderr)["instruction"]
+
+
+def test_a_job_is_run_again_from_its_script_on(shell: Shell) -> None:
+    """
+    Over the files that its sync made, with the script it had; the tap is not started again, and the bookmark stays.
+    """
+    first = shell("run", "greet", "-t", "acme", "--follow").stdout.strip()
+
+    said = shell("rerun", first, "--from", "etl", "--set", "env.GREETING=ahoy", "--follow")
+    again = shell.job(said.stdout.strip())
+
+    assert (again["state"], again["rerun_of"]) == ("completed", first)
+    steps = {step["name"]: step for step in again["steps"]}  # type: ignore[attr-defined]  # JSON
+    assert [steps[name]["attempt"] for name in ("sync", "etl", "export")] == [0, 1, 1]
+    assert shell("replay", str(again["id"])).stdout.startswith("✓")
+
+
+def test_a_job_is_replayed_over_the_inputs_it_had(shell: Shell) -> None:
+    """
+    With its own script the output is the same; with another one the rows that differ are named. The server is as before.
+    """
+    ran = shell("run", "greet", "-t", "acme", "--set", "GREETING=ahoy", "--full", "--follow").stdout.strip()
+    changed = shell.folder / "changed"
+    changed.mkdir()
+    (changed / "etl.py").write_text(GREET.replace("{**row,", "{**row, 'name': row['name'].upper(),"))
+    before = shell.job(ran)
+
+    same = shell("replay", ran)
+    other = shell("replay", ran, "--script", "changed", "--keep", "kept", "--rows", "1", code=1)
+    told = json.loads(shell("replay", ran, "--script", "changed", "--ignore", "name", "--json").stdout)
+
+    assert "The same output" in same.stdout
+    assert "people\t3\t3\t0\t0\t3\tsame" in other.stdout
+    assert "~ id=" in other.stdout
+    assert other.stdout.count("→") == 1
+    kept = (shell.folder / "kept/job/etl-output/data.singer").read_text()
+    assert '"greeting": "ahoy"' in kept
+    assert (told["same"], told["streams"][0]["rows_before"]) == (True, 3)
+    assert shell.job(ran) == before
+
+
+def test_a_replay_that_cannot_be_run_is_2(shell: Shell) -> None:
+    """
+    A script that fails here, says so in its own words; a job without a script has nothing to replay.
+    """
+    ran = shell("run", "greet", "-t", "acme", "--full", "--follow").stdout.strip()
+    broken = shell.folder / "broken"
+    broken.mkdir()
+    (broken / "etl.py").write_text("raise SystemExit('no such column: colour')\n")
+
+    failed = shell("replay", ran, "--script", "broken", code=2)
+    nowhere = shell("replay", ran, "--script", "nowhere", code=2)
+
+    assert "no such column: colour" in failed.stderr
+    assert "The script failed here" in failed.stderr
+    assert "There is no script in" in nowhere.stderr

@@ -37,6 +37,7 @@ from headrace.runners.environments import Environments
 from headrace.runners.git import GitRules
 from headrace.runners.process import ShimPool
 from headrace.services.components import Components
+from headrace.services.job_files import JobFiles
 from headrace.services.job_keys import JobKeys
 from headrace.services.jobs import Submission
 from headrace.services.meltano_projects import MeltanoProjects
@@ -141,6 +142,7 @@ class Mill:
             access=self.house.access,
             jobs=self.house.jobs,
             deployments=self.house.deployments,
+            job_files=JobFiles(self.house.attempts, self.house.files),
             flows=self.house.flows,
             deliveries=self.house.deliveries,
             nodes=self.house.nodes,
