@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from headrace.core import queue
+from headrace.core import queue, settings_apart
 from headrace.core.errors import FencedError
 from headrace.core.job import Job
 from headrace.core.outcome import REFUSED_CONNECTION, Cancelled, Cause, Failed, Outcome, Settlement, Succeeded
@@ -110,7 +110,7 @@ class Attempts:
         return Work(
             claim=claim,
             job=job,
-            plan=plan,
+            plan=settings_apart.put_back(plan, inputs),
             sealed=inputs,
             connections=await self._linked(connection, plan),
             tenant_config=kept.document if kept else {},

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import msgspec
 
+from headrace.core import settings_apart
 from headrace.core.errors import (
     ActiveJobError,
     ConflictError,
@@ -105,6 +106,9 @@ class Jobs:
         digest = new.fingerprint or _digest_of(new, plan)
         if (plan.fan_out is not None) != bool(new.items):
             raise InvalidError("A job has either steps or items.", "Give at least one item.")
+        plan, settings = settings_apart.take_out(plan)
+        if settings:
+            new = replace(new, sealed={**new.sealed, **settings})
         refused = False
         try:
             async with self._database.connection() as connection, await self._unit(connection, new, plan):

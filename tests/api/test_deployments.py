@@ -14,6 +14,7 @@ from house import House
 from house_app import client_of
 
 from headrace.core.plan import Plan, Script, Sync
+from headrace.engine.desk import secrets_in
 from headrace.store import jobs
 
 SCRIPT = "print('one')\n"
@@ -281,3 +282,24 @@ async def test_other_nodes_hear_of_a_deployment(house: House, client: httpx2.Asy
     await client.delete("/api/v1/flows/demo/trains")
     await node.tick()
     assert flows.all() == []
+
+
+@pytest.mark.usefixtures("tap")
+async def test_a_connector_s_settings_are_sealed_with_the_job(house: House, client: httpx2.AsyncClient) -> None:
+    """
+    A plan is stored as it is, so what may be a secret does not stand in it; whoever begins the job finds the plan whole.
+    """
+    await _put(client)
+
+    plan = await _plan(house, client)
+    rows = await house.database.all("select plan::text as plan, encode(sealed, 'escape') as sealed from job_plan")
+    await house.admit(1)
+    (job,) = await house.jobs.history(house.workspace.id)
+    work = await house.claim(job.id)
+
+    assert not any("token-of-all" in row["plan"] + (row["sealed"] or "") for row in rows)
+    assert work is not None
+    sync = next(step for step in work.plan.steps if isinstance(step, Sync))
+    assert sync.connector.settings == {"token": "token-of-all"}
+    assert "token-of-all" in secrets_in(work)
+    assert next(step for step in plan.steps if isinstance(step, Sync)).connector.settings == {}
