@@ -17,6 +17,7 @@ from typing import IO, Any, TypeVar
 
 import httpx2
 import psutil
+import psycopg
 
 KEY = "acceptance-key"
 READY_SECONDS = 60.0
@@ -143,6 +144,13 @@ class RunningServer:
         assert self._process is not None
         root = psutil.Process(self._process.pid)
         return [root, *root.children(recursive=True)]
+
+    def execute(self, statement: str, *values: object) -> None:
+        """
+        Change its database behind its back, for what would take too long to come by itself.
+        """
+        with psycopg.connect(self.role("serve").environ()["HEADRACE_DATABASE_URL"], autocommit=True) as database:
+            database.execute(statement, values)
 
     def submit(
         self, flow: str, tenant: str, body: dict[str, Any] | None = None, *, environment: str = "demo"

@@ -60,7 +60,10 @@ def server(work: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run
         write_contacts(work / f"{tenant}.jsonl", "Ada", "bad Bob", "Grace")
     project.flow(
         "crm",
-        {tenant: (jsonl(work, tenant), {"file": str(work / f"{tenant}.json")}) for tenant in ("acme", "hand-over")},
+        {
+            tenant: (jsonl(work, tenant), {"file": str(work / f"{tenant}.json")})
+            for tenant in ("acme", "hand-over", "pushes")
+        },
         script="etl_gluestick.py",
         requirements="gluestick==3.0.21\n",
         source="tap-jsonl",
@@ -113,6 +116,25 @@ def test_gluestick_and_hotglues_target_sdk(server: RunningServer, work: Path) ->
     assert json.loads((work / "acme.json").read_text()) == {"Ada": "C-1", "Grace": "C-2"}
     snapshots = sorted(file.name for file in (server.folder(second) / "snapshots").iterdir())
     assert snapshots == ["Contacts_crm.snapshot.csv", "contacts.snapshot.parquet"]
+
+
+@row("4 state", "4 tap", "6.4 details")
+def test_records_that_are_sent_with_a_job_are_written_one_by_one(server: RunningServer, work: Path) -> None:
+    """
+    A write by the tap `api`: what became of each record, by the id that the sender gave it.
+    """
+    known = json.dumps({"Grace": "C-7"})
+    (work / "pushed.json").write_text(known)
+    people = [{"id": 1, "name": "Ada"}, {"id": 2, "name": "bad Bob"}, {"id": 3, "name": "Grace"}]
+    asked = {"tap": "api", "state": {"contacts": people}, "override_target_config": {"file": str(work / "pushed.json")}}
+
+    record = server.run("crm", "pushes", asked, seconds=ENVIRONMENT_SECONDS)
+
+    assert record["status"] == "JOB_COMPLETED", record["message"]
+    assert record["metrics"]["exportSummary"]["Contacts"] == {"success": 1, "fail": 1, "existing": 1, "updated": 0}
+    details = {str(entry["externalId"]): entry for entry in record["metrics"]["exportDetails"]["Contacts"]}
+    assert (details["1"]["success"], details["1"]["id"]) == (True, "C-2")
+    assert (details["2"]["success"], details["2"]["error"]) == (False, "bad Bob is no name")
 
 
 @row("6.1 errors.txt")

@@ -15,6 +15,7 @@ from acceptance.running_server import RunningServer, eventually
 
 WORKSPACE = "witnessed"
 KEEPING = "keeping"
+LINKING = "linking"
 WITNESS = ["python", str(FAKES / "witness.py")]
 
 CONNECTORS: Mapping[str, dict[str, Any]] = {
@@ -70,6 +71,7 @@ def workspaces(project: Path) -> dict[str, dict[str, Any]]:
     return {
         WORKSPACE: {"environment": environment},
         KEEPING: {"environment": environment, "settings": {"save_snapshots_on_failure": True}},
+        LINKING: {"environment": environment, "settings": {"job_on_link": True, "default_schedule": True}},
     }
 
 
@@ -88,6 +90,7 @@ def witness_flows(project: ProjectFolder) -> None:
     project.flow("seen-twice", {}, workspace=WORKSPACE, source="tap-seen", targets=["target-seen", "target-other"])
     project.flow("seen-files", {}, **{**own, "target": "target-files"})
     project.flow("keeping", {"acme": {}}, script="witness.py", files=csv, **{**own, "workspace": KEEPING})
+    project.flow("linked", {}, script="witness.py", files=csv, **{**own, "workspace": LINKING})
     plugins = project.folder / "flows/seen/plugins"
     plugins.mkdir()
     (plugins / "people_post_process.py").write_text("def main(context, df, model, key_properties, tenant_config):\n    return df\n")  # fmt: skip
@@ -122,12 +125,14 @@ def run_v2(server: RunningServer, flow: str, tenant: str, body: dict[str, Any]) 
     return found
 
 
-def link(server: RunningServer, flow: str, tenant: str, kind: str, body: dict[str, Any]) -> None:
+def link(
+    server: RunningServer, flow: str, tenant: str, kind: str, body: dict[str, Any], *, workspace: str = WORKSPACE
+) -> None:
     """
     Link a source, target or connector; *kind* is the last part of the path.
     """
     prefix = "/hotglue/v2" if kind == "linkedConnectors" else "/hotglue"
-    answer = server.client.post(f"{prefix}/{WORKSPACE}/{flow}/{tenant}/{kind}", json=body)
+    answer = server.client.post(f"{prefix}/{workspace}/{flow}/{tenant}/{kind}", json=body)
     assert answer.status_code == 200, answer.text
 
 

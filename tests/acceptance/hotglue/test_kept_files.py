@@ -11,7 +11,7 @@ from typing import Any
 from hotglue_rows import row
 
 from acceptance.running_server import RunningServer
-from acceptance.witnesses import KEEPING, WORKSPACE, Witnessed, witnessed
+from acceptance.witnesses import KEEPING, WORKSPACE, Witnessed, link, witnessed
 
 
 def jobs_noted(found: Witnessed) -> list[str]:
@@ -79,7 +79,8 @@ def test_a_failed_job_keeps_its_files_only_where_the_environment_says_so(acme: R
     """
     failing = {"environment_variables": {"THEN": "fail"}}
     kept, next_kept = (acme.run("keeping", "acme", body, environment=KEEPING) for body in (failing, {}))
-    link_seen(acme, "fails")
+    link(acme, "seen", "fails", "linkedSources", {"source": {"tap": "tap-seen", "config": {}}})
+    link(acme, "seen", "fails", "linkedTargets", {"target": {"target": "target-seen", "config": {}}})
     lost, next_lost = (acme.run("seen", "fails", body, environment=WORKSPACE) for body in (failing, {}))
 
     assert [job["status"] for job in (kept, lost)] == ["ETL_FAILED", "ETL_FAILED"]
@@ -87,14 +88,6 @@ def test_a_failed_job_keeps_its_files_only_where_the_environment_says_so(acme: R
     assert jobs_noted(witnessed(acme, next_kept)) == [kept["job_id"]]
     assert jobs_noted(witnessed(acme, next_lost)) == []
     assert next_kept["sync_type"] == next_lost["sync_type"] == "full_sync"
-
-
-def link_seen(server: RunningServer, tenant: str) -> None:
-    for kind, name in (("source", "tap-seen"), ("target", "target-seen")):
-        path = f"/hotglue/{WORKSPACE}/seen/{tenant}/linked{kind.title()}s"
-        word = "tap" if kind == "source" else "target"
-        answer = server.client.post(path, json={kind: {word: name, "config": {}}})
-        assert answer.status_code == 200, answer.text
 
 
 @row("4 override_connector_config", "6.6 overrides", "10 7")
