@@ -59,6 +59,7 @@ from headrace.services.reruns import Reruns
 from headrace.services.schedules import Schedules
 from headrace.services.tenant_tokens import TenantTokens
 from headrace.services.tenants import Tenants
+from headrace.services.uploads import Uploads
 from headrace.settings import Settings
 from headrace.store.schedules import Schedules as ScheduleStore
 from headrace.store.tenants import Tenants as TenantStore
@@ -236,6 +237,7 @@ def hotglue_of(p: Parts, matatika: Matatika, intuned: IntunedServices) -> Tenanc
     return Tenancy(
         doors=Doors(p.access, tokens),
         consents=consents,
+        uploads=Uploads(p.database, p.files),
         url=api_url,
         flows=p.flows,
         linking=linking,

@@ -31,6 +31,7 @@ from headrace.services.consents import Consents
 from headrace.services.schedules import DEFAULT_GRACE, Schedules
 from headrace.services.tenant_tokens import TenantTokens
 from headrace.services.tenants import Tenants
+from headrace.services.uploads import Uploads
 from headrace.store.schedules import Schedules as ScheduleStore
 from headrace.store.tenants import Tenants as TenantStore
 from headrace.store.token_signing import TokenSigning
@@ -98,6 +99,7 @@ def tenancy_of(
         consents=Consents(
             linking, house.sealer, OAuthTokens(timeout_seconds=5.0, private_networks=private_networks), now=now
         ),
+        uploads=Uploads(house.database, house.files),
         url=API_URL,
         flows=house.flows,
         linking=linking,

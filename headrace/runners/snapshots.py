@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from headrace.runners.job_root import PARTIAL_SUFFIX, JobRoot, read_json, write_json
@@ -30,9 +31,10 @@ def bring_snapshots(kept: Path, root: JobRoot, *, remember: bool = False) -> Non
         shutil.rmtree(folder, ignore_errors=True)
     root.snapshots.mkdir()
     for name in _files(kept):
-        _copy(kept / name, root.snapshots / name)
-        if remember:
-            _link(kept / name, root.kept_before / name)
+        with suppress(FileNotFoundError):  # it was removed since it was listed
+            _copy(kept / name, root.snapshots / name)
+            if remember:
+                _link(kept / name, root.kept_before / name)
     write_json(root.given_snapshots, _stamps(root.snapshots))
 
 

@@ -135,3 +135,19 @@ def test_an_environment_may_ask_for_a_discover_before_each_sync(shared_server: R
     assert good["status"] == "JOB_COMPLETED", good["message"]
     assert list(good["status_timestamp"])[:3] == ["JOB_CREATED", "DISCOVER_STARTED", "SYNC_STARTED"]
     assert failed["status"] == "DISCOVER_FAILED"
+
+
+@row("2.2 W3")
+def test_an_uploaded_file_is_where_the_tap_looks_for_it(shared_server: RunningServer) -> None:
+    """
+    What a tenant uploaded for the flow stands in the job's `snapshots/uploads/`, byte by byte.
+    """
+    path = "/hotglue/demo/many/t5/taps/file"
+    shared_server.client.post(path, files={"people.csv": ("people.csv", b"id\r\n1\r\n")})
+
+    record = shared_server.run("many", "t5")
+
+    assert record["status"] == "JOB_COMPLETED"
+    uploaded = shared_server.folder(record) / "snapshots" / "uploads" / "many" / "people.csv"
+    assert uploaded.read_bytes() == b"id\r\n1\r\n"
+    assert shared_server.client.get(path).json() == ["people.csv"]

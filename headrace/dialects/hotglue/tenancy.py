@@ -20,6 +20,7 @@ from headrace.services.flows import Flows
 from headrace.services.schedules import Schedules
 from headrace.services.tenant_tokens import TenantTokens
 from headrace.services.tenants import Tenants
+from headrace.services.uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,7 @@ class Tenancy:
     flows: Flows
     linking: Linking
     consents: Consents
+    uploads: Uploads
     url: str
     tenants: Tenants
     tokens: TenantTokens

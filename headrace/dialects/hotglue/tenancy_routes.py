@@ -14,6 +14,7 @@ from headrace.dialects.hotglue.real_time_routes import RealTimeRoutes
 from headrace.dialects.hotglue.schedule_routes import ScheduleRoutes
 from headrace.dialects.hotglue.tenancy import Tenancy
 from headrace.dialects.hotglue.tenant_routes import TenantRoutes
+from headrace.dialects.hotglue.upload_routes import UploadRoutes
 
 
 def tenancy_routes(tenancy: Tenancy) -> list[Route]:
@@ -26,6 +27,7 @@ def tenancy_routes(tenancy: Tenancy) -> list[Route]:
         *ScheduleRoutes(tenancy).routes(),
         *linking_routes(tenancy),
         *ConsentRoutes(tenancy).routes(),
+        *UploadRoutes(tenancy).routes(),
         *AccessTokenRoutes(tenancy).routes(),
         *RealTimeRoutes(tenancy).routes(),
     ]
