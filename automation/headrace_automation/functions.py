@@ -63,10 +63,6 @@ def _file_of(project: Path, folder: str, name: str) -> Path:
         file = base.with_name(f"{base.name}.py")
         if file.is_file():
             return file
-        if base.with_name(f"{base.name}.ts").is_file():
-            raise RefusedError(
-                "invalid", f"{name} is TypeScript, which this server does not run.", "Write it in Python."
-            )
     raise RefusedError(
         "not-found",
         f"The project has no {folder}/{name}.py.",

@@ -19,7 +19,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,9 @@ from headrace.runners.automation_talk import Done, Failure, KeyValues, Talk, pre
 from headrace.runners.environments import Environments
 from headrace.runners.item_call import ItemCall
 from headrace.runners.logs import JobLog
+from headrace.runners.node_automation import NodeAutomations, is_for_node
 from headrace.runners.process import Child, Exit, Program
+from headrace.runners.shim_link import PLAIN
 from headrace.runners.stage import REPORT_FD, Stage
 
 CALL_FD, ANSWER_FD = 4, 5
@@ -61,6 +63,7 @@ class AutomationRunner:
 
     def __init__(self, environments: Environments, kept: KeyValues) -> None:
         self._environments = environments
+        self._node = NodeAutomations(environments.root.parent / "node-packages", environ=os.environ)
         self._kept = kept
 
     async def __call__(self, stage: Stage, call: ItemCall) -> ItemEnd:
@@ -71,16 +74,31 @@ class AutomationRunner:
             EnvironmentBuildError: the project's environment could not be built.
             DefinitionError: its requirements cannot be read.
         """
-        program = stage.children.program
-        if program.code != _READY:
-            program = await self.program(stage.book, call)
+        started = await self._started(stage, call)
         talk = Talk(self._kept, prefix_of(call.workspace_id, call.project))
-        folder = await asyncio.to_thread(lend, call.folder, stage.root.folder)
+        folder = await asyncio.to_thread(lend, call.folder, stage.root.folder, started.modules)
         try:
-            ended = await _run(stage, call, program, folder, talk)
+            ended = await _run(stage, call, started, folder, talk)
         finally:
             await asyncio.to_thread(take_back, stage.root.folder)
         return await _end_of(stage, call, talk, ended)
+
+    async def _started(self, stage: Stage, call: ItemCall) -> _Started:
+        """
+        Say how the process of a call is started: a fork of the stage's shim, an interpreter, or Node.
+        """
+        if is_for_node(call):
+
+            def show(line: str) -> None:
+                stage.book.write(line, stage=call.name, stream="install")
+
+            node = await self._node.command(call, show)
+            return _Started(node.argv, node.variables, node.modules)
+        program, variables = stage.children.program, {"PYTHONPATH": str(runtime_folder())}
+        if program.code == _READY:
+            return _Started([], variables)
+        program = await self.program(stage.book, call)
+        return _Started([str(program.interpreter), "-P", "-m", "headrace_automation.runner"], variables)
 
     async def program(self, book: JobLog, call: ItemCall) -> Program:
         """
@@ -90,6 +108,8 @@ class AutomationRunner:
             EnvironmentBuildError: it could not be built.
             DefinitionError: the requirements cannot be read.
         """
+        if is_for_node(call):
+            return PLAIN
         needs = await asyncio.to_thread(requirements_of, call.folder)
 
         def show(line: str) -> None:
@@ -99,7 +119,18 @@ class AutomationRunner:
         return Program(environment.python, _READY, (str(runtime_folder()),))
 
 
-async def _run(stage: Stage, call: ItemCall, program: Program, folder: Path, talk: Talk) -> Exit | None:
+@dataclass(frozen=True, slots=True)
+class _Started:
+    """
+    How a process is started.
+    """
+
+    argv: list[str]
+    variables: dict[str, str]
+    modules: Path | None = None
+
+
+async def _run(stage: Stage, call: ItemCall, started: _Started, folder: Path, talk: Talk) -> Exit | None:
     """
     Start the process and hold the conversation; gives its end, or None when its time was over or it stays after its last word.
     """
@@ -111,10 +142,10 @@ async def _run(stage: Stage, call: ItemCall, program: Program, folder: Path, tal
             try:
                 child = await stage.start(
                     _CHILD,
-                    _argv(stage, program),
+                    started.argv,
                     cwd=folder,
                     pass_fds={REPORT_FD: writing, CALL_FD: given, ANSWER_FD: reading},
-                    variables={"PYTHONPATH": str(runtime_folder()), "TMPDIR": str(tmp)},
+                    variables={**started.variables, "TMPDIR": str(tmp)},
                 )
             finally:
                 os.close(writing)
@@ -127,12 +158,6 @@ async def _run(stage: Stage, call: ItemCall, program: Program, folder: Path, tal
     finally:
         conversation.cancel()
         await asyncio.gather(conversation, return_exceptions=True)
-
-
-def _argv(stage: Stage, program: Program) -> list[str]:
-    if stage.children.program == program:
-        return []
-    return [str(program.interpreter), "-P", "-m", "headrace_automation.runner"]
 
 
 async def _wait(stage: Stage, child: Child, talk: Talk, timeout_seconds: float) -> Exit | None:

@@ -67,18 +67,22 @@ def requirements_of(project: Path) -> Requirements:
     return Requirements(kept, python if isinstance(python, str) else None)
 
 
-def lend(project: Path, root: Path) -> Path:
+def lend(project: Path, root: Path, modules: Path | None = None) -> Path:
     """
     Make a folder in *root* that shows the project's files, and give it; beside it a folder for temporary files.
 
-    The function runs in it: it reads the project's files by relative paths, and what it writes there is its own.
+    The function runs in it: it reads the project's files by relative paths, and what it writes there is its own. *modules* stands for the
+    project's `node_modules`.
     """
     folder = root / _WORK
     take_back(root)
     (root / _TMP).mkdir(parents=True, exist_ok=True)
     folder.mkdir(exist_ok=True)
     for entry in project.iterdir():
-        (folder / entry.name).symlink_to(entry.absolute())
+        if modules is None or entry.name != modules.name:
+            (folder / entry.name).symlink_to(entry.absolute())
+    if modules is not None:
+        (folder / modules.name).symlink_to(modules.absolute())
     return folder
 
 

@@ -20,6 +20,7 @@ from ruamel.yaml.error import YAMLError
 from headrace.core.batch import AutomationProject
 from headrace.core.errors import DefinitionError
 
+_CODE = (".py", ".ts", ".mts", ".js", ".mjs")
 _NAME = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 _NAME_LENGTH = 200
 _STRING_OR_COMMENT = re.compile(r'("(?:\\.|[^"\\])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
@@ -160,7 +161,10 @@ def _apis(folder: Path) -> list[str]:
     return sorted(
         path.relative_to(folder).with_suffix("").as_posix()
         for path in folder.rglob("*")
-        if path.suffix in (".py", ".ts") and path.is_file() and not path.name.startswith(("_", "."))
+        if path.suffix in _CODE
+        and path.is_file()
+        and not path.name.startswith(("_", "."))
+        and not path.name.endswith(".d.ts")
     )
 
 
