@@ -137,6 +137,7 @@ async def popup(client: httpx2.AsyncClient, state: str) -> httpx2.Response:
 
 @row("2.2 W1")
 @pytest.mark.usefixtures("connector")
+@row("2.2 W1")
 async def test_w1_the_widgets_popup_ends_with_tokens_in_the_connection(
     client: httpx2.AsyncClient, house: House, provider: Provider
 ) -> None:
@@ -345,6 +346,7 @@ async def test_w1_reconnecting_keeps_the_old_tokens_until_there_are_new_ones(
 
 @row("2.2 W2")
 @pytest.mark.usefixtures("connector")
+@row("2.2 W2")
 async def test_w2_oauth_1_is_refused_with_what_to_do_instead(client: httpx2.AsyncClient) -> None:
     reply = await client.post(f"{SOURCES}/oauth1_authorize_url?tap_name=tap-flights", json={})
 

@@ -26,6 +26,7 @@ MARK = "mark-of-acme"
 FILLED = {
     "env_id": "demo", "workspace": "demo", "flow_id": "flights", "flow": "flights", "connector": "tap-flights",
     "connector_id": "tap-flights", "tap": "tap-flights", "stream": "people", "number": "1", "version": "1",
+    "path": "sync-output/people.csv",
 }  # fmt: skip
 OPEN = {
     "/hotglue/openapi.json",
