@@ -65,4 +65,4 @@ def code_jobs_of(p: Parts, intuned: IntunedServices) -> CodeJobs:
     """
     Make what keeps the automation projects, and the jobs that are files of them, in force.
     """
-    return CodeJobs(intuned.automations, intuned.batches, workspaces=p.workspaces.all)
+    return CodeJobs(intuned.automations, intuned.batches, intuned.sessions, workspaces=p.workspaces.all)

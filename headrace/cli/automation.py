@@ -32,6 +32,10 @@ Folder = Annotated[
     ),
 ]
 Seconds = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds that a call may take.")]
+Session = Annotated[
+    str | None,
+    typer.Option("--session", metavar="ID", help="The auth session to call with, of `headrace automation login`."),
+]
 _DEFAULT_SECONDS = 600.0
 
 
@@ -41,6 +45,7 @@ def call_one(
     parameters: Annotated[
         str, typer.Option("--parameters", "-p", metavar="JSON", help="A JSON object, or @FILE.")
     ] = "{}",
+    session: Session = None,
     project_folder: Folder = Path(),
     timeout: Seconds = _DEFAULT_SECONDS,
     home: Home = None,
@@ -58,7 +63,8 @@ def call_one(
 
     async def call() -> ItemEnd:
         async with local_calls(settings, project) as calls:
-            return await calls(api, given, timeout_seconds=timeout)
+            login = await calls.log_in(session) if session else None
+            return await calls(api, given, timeout_seconds=timeout, login=login)
 
     end = asyncio.run(call())
     failure = _failure_of(end)
@@ -74,6 +80,7 @@ def call_one(
 @app.command("test")
 def call_samples(
     apis: Annotated[list[str] | None, typer.Argument(metavar="[API]...", help="Only these functions.")] = None,
+    session: Session = None,
     project_folder: Folder = Path(),
     timeout: Seconds = _DEFAULT_SECONDS,
     home: Home = None,
@@ -90,7 +97,7 @@ def call_samples(
     samples = samples_of(project, apis or ())
     if not samples:
         raise NotFoundError("There are no sample parameters.", "Write .parameters/api/<api>/default.json.")
-    found = asyncio.run(_call_all(_settings(home), project, samples, timeout))
+    found = asyncio.run(_call_all(_settings(home), project, samples, timeout, session))
     if as_json:
         from headrace.cli.output import say_json
 
@@ -102,16 +109,51 @@ def call_samples(
     raise typer.Exit(FAILED if any(one["error"] for one in found) else COMPLETED)
 
 
+@app.command("login")
+def log_in(
+    session: Annotated[str, typer.Argument(metavar="ID", help="What the session is to be called.")],
+    parameters: Annotated[
+        str | None,
+        typer.Option(
+            "--parameters",
+            "-p",
+            metavar="JSON",
+            help="A JSON object, or @FILE; else the sample .parameters/auth-sessions/create/default.json.",
+        ),
+    ] = None,
+    project_folder: Folder = Path(),
+    home: Home = None,
+) -> None:
+    """
+    Make an auth session by the project's create, check it, and keep it in the project's folder.
+
+    Exit codes: 0 it is valid, 1 it could not be made.
+    """
+    from headrace.cli.local_automation import find_project, local_calls, read_parameters
+
+    project = find_project(project_folder)
+    sample = Path(project.folder, ".parameters", "auth-sessions", "create", "default.json")
+    given = read_parameters(parameters or f"@{sample}")
+
+    async def make() -> None:
+        async with local_calls(_settings(home), project) as calls:
+            await calls.log_in(session, given)
+
+    asyncio.run(make())
+    print(session)
+
+
 async def _call_all(
-    settings: Settings, project: AutomationProject, samples: list[Sample], timeout_seconds: float
+    settings: Settings, project: AutomationProject, samples: list[Sample], timeout_seconds: float, session: str | None
 ) -> list[dict[str, Any]]:
     from headrace.cli.local_automation import local_calls
 
     found = []
     async with local_calls(settings, project) as calls:
+        login = await calls.log_in(session) if session else None
         for sample in samples:
             began = time.monotonic()
-            end = await calls(sample.api, sample.parameters, timeout_seconds=timeout_seconds)
+            end = await calls(sample.api, sample.parameters, timeout_seconds=timeout_seconds, login=login)
             seconds = round(time.monotonic() - began, 3)
             error = _failure_of(end)
             found.append({"api": sample.api, "sample": sample.name, "seconds": seconds, "error": error or None})

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,14 @@ from uuid import UUID
 
 import msgspec
 
+from headrace.cli.local_login import failed_login, new_login, read_login, write_login
+from headrace.core.auth_session import AuthSession
 from headrace.core.batch import AutomationProject
 from headrace.core.errors import InvalidError, NotFoundError
 from headrace.core.fan_out import ItemEnd
+from headrace.core.outcome import Succeeded
+from headrace.core.plan import SessionUse
+from headrace.engine.login_operations import secrets_of_kept, validate
 from headrace.runners.automation import AutomationRunner
 from headrace.runners.environments import Environments
 from headrace.runners.item_call import ItemCall
@@ -114,14 +119,45 @@ class LocalCalls:
             memory_bytes=settings.memory_bytes, wall_seconds=settings.wall_seconds, grace_seconds=settings.grace_seconds
         )
 
-    async def __call__(self, api: str, parameters: bytes, *, timeout_seconds: float = DEFAULT_SECONDS) -> ItemEnd:
+    async def __call__(
+        self,
+        api: str,
+        parameters: bytes,
+        *,
+        timeout_seconds: float = DEFAULT_SECONDS,
+        login: AuthSession | None = None,
+    ) -> ItemEnd:
         """
         Call a function; what it prints goes to standard error, and nothing is left of it but what it keeps on purpose.
 
         Raises:
             EnvironmentBuildError: the project's environment could not be built.
         """
-        call = ItemCall(
+        return await self._one(self._call(api, parameters, timeout_seconds, login), login)
+
+    async def log_in(self, name: str, parameters: bytes | None = None) -> AuthSession:
+        """
+        Give a login that is kept in the project's folder, checked; made again when it is bad, or when *parameters* are given.
+
+        Raises:
+            NotFoundError: there is none, and no parameters are given.
+            InvalidError: it could not be made; the reason says why.
+            EnvironmentBuildError: the project's environment could not be built.
+        """
+        folder = Path(self._project.folder)
+        login = new_login(name, parameters) if parameters is not None else read_login(folder, name)
+        use = SessionUse(name=name)
+        call = self._call("auth-sessions/check", b"{}", DEFAULT_SECONDS, login)
+        end = await validate(call, use, login, lambda call: self._one(call, login))
+        if not isinstance(end.outcome, Succeeded):
+            raise failed_login(name, end.outcome)
+        if end.session is not None and end.session.state is not None:
+            login = replace(login, state=end.session.state)
+            write_login(folder, login, now=datetime.now(UTC))
+        return login
+
+    def _call(self, api: str, parameters: bytes, timeout_seconds: float, login: AuthSession | None) -> ItemCall:
+        return ItemCall(
             folder=Path(self._project.folder),
             name=api,
             parameters=parameters,
@@ -134,16 +170,22 @@ class LocalCalls:
             grows=False,
             proxy=self._project.proxy,
             options=self._project.options,
+            session=login.state if login else None,
+            session_parameters=login.parameters if login else None,
+            session_name=login.name if login else None,
         )
+
+    async def _one(self, call: ItemCall, login: AuthSession | None) -> ItemEnd:
+        secrets = secrets_of_kept(login) if login else set()
         with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
             root = JobRoot(Path(folder))
             root.prepare()
             async with (
-                JobLog(_show, Redactor(()), clock=lambda: datetime.now(UTC)) as book,
-                self._pool.lease(self._limits, stage=api) as children,
+                JobLog(_show, Redactor(secrets), clock=lambda: datetime.now(UTC)) as book,
+                self._pool.lease(self._limits, stage=call.name) as children,
             ):
                 stage = Stage(
-                    name=api, root=root, children=children, book=book, variables={}, progress=lambda _output: None
+                    name=call.name, root=root, children=children, book=book, variables={}, progress=lambda _output: None
                 )
                 return await self._run(stage, call)
 

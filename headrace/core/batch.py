@@ -26,6 +26,7 @@ class AutomationProject:
         recorded_sessions: whether its logins are made by a person, so that no code can make them.
         source: digest of the stored copy of the folder.
         jobs: jobs that are files of the project, by name: what each says, as the JSON of a file.
+        sessions: logins that are files of the project, by name: what each is made with, as the JSON of a file.
         options: what every call is told: `browser` (true, false, or by the function), `headful`, `browser_size`.
         proxy, sink, max_attempts, timeout_seconds: what holds where a job or run says nothing.
     """
@@ -40,6 +41,7 @@ class AutomationProject:
     recorded_sessions: bool = False
     source: str | None = None
     jobs: Mapping[str, bytes] = field(default_factory=dict)
+    sessions: Mapping[str, bytes] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     proxy: str | None = None
     sink: dict[str, Any] | None = None

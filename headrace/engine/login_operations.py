@@ -59,28 +59,35 @@ async def operate(work: ItemWork, use: SessionUse, call: ItemCall, run: Run) -> 
     if login is None:
         return ItemEnd(outcome=Failed(missing(use.name), fatal=True))
     call = _proxied(work, use, _traceless(call))
-    if use.operation == "validate":
-        known = login.known_since(work.job.created_at, use)
-        if known is True:  # whoever was first has checked it while this one waited
-            return ItemEnd(outcome=Succeeded())
-        if isinstance(known, Cause):
-            return ItemEnd(outcome=Failed(known, fatal=True))
-        if login.state is not None:
-            bad = await _check(call, use, login.state, run, attempts=use.check_attempts)
-            if bad is None:
-                return ItemEnd(outcome=Succeeded(), session=SessionEnd(valid=True, generation=login.generation))
-        else:
-            bad = Cause("", "It has never been made.")
-        if not (use.recreate and login.can_be_remade):
-            return _failed(use, "check-attempts-failed", bad, login)
-        parameters = login.parameters or b"{}"
-    else:
+    if use.operation != "validate":
         given = given_of(use, work.sealed) or {"parameters": "{}"}
-        parameters = given["parameters"].encode()
-    return await _create(call, use, login, parameters, run)
+        return await create(call, use, login, given["parameters"].encode(), run)
+    known = login.known_since(work.job.created_at, use)
+    if known is True:  # whoever was first has checked it while this one waited
+        return ItemEnd(outcome=Succeeded())
+    if isinstance(known, Cause):
+        return ItemEnd(outcome=Failed(known, fatal=True))
+    return await validate(call, use, login, run)
 
 
-async def _create(call: ItemCall, use: SessionUse, login: AuthSession, parameters: bytes, run: Run) -> ItemEnd:
+async def validate(call: ItemCall, use: SessionUse, login: AuthSession, run: Run) -> ItemEnd:
+    """
+    Check a login, and make it again where it is bad and that is allowed.
+    """
+    bad: Cause | None = Cause("", "It has never been made.")
+    if login.state is not None:
+        bad = await _check(call, use, login.state, run, attempts=use.check_attempts)
+    if bad is None:
+        return ItemEnd(outcome=Succeeded(), session=SessionEnd(valid=True, generation=login.generation))
+    if not (use.recreate and login.can_be_remade):
+        return _failed(use, "check-attempts-failed", bad, login)
+    return await create(call, use, login, login.parameters or b"{}", run)
+
+
+async def create(call: ItemCall, use: SessionUse, login: AuthSession, parameters: bytes, run: Run) -> ItemEnd:
+    """
+    Make a login with parameters, and check what was made.
+    """
     made = await _tries(
         replace(
             call,
@@ -186,10 +193,15 @@ def secrets_of_login(work: ItemWork) -> set[str]:
     given = given_of(use, work.sealed) if use else None
     if given is not None:
         known |= secrets_of({"auth": _read(given["parameters"].encode())})
-    if login is not None:
-        known |= secrets_of({"auth": _read(login.parameters), "proxy": login.proxy})
-        known |= secrets_of_state(login.state)
-    return known
+    return known | secrets_of_kept(login) if login is not None else known
+
+
+def secrets_of_kept(login: AuthSession) -> set[str]:
+    """
+    Collect what must not be read of a login.
+    """
+    given = secrets_of({"auth": _read(login.parameters), "proxy": login.proxy})
+    return given | secrets_of_state(login.state)
 
 
 def secrets_of_state(state: bytes | None) -> set[str]:

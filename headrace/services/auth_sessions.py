@@ -76,6 +76,20 @@ class AuthSessions:
         await self._table.set_pending(session.id, new.id)
         await self._jobs.submit(new, plan)
 
+    async def keep_code(self, workspace_id: UUID, project: str, name: str, *, parameters: bytes) -> None:
+        """
+        See to it that a login is there that a file of the project defines; it is made when it is first needed. One that is there stays.
+        """
+        await self._table.add(
+            self._new_id(),
+            workspace_id=workspace_id,
+            project=project,
+            name=name,
+            kind=SessionKind.CREDENTIALS,
+            parameters=parameters,
+            proxy=None,
+        )
+
     async def validate(self, new: NewJob, plan: Plan) -> None:
         """
         Start checking a login.

@@ -22,6 +22,9 @@ from headrace.store.workspaces import Workspace as Workspace  # dialects name it
 
 log = structlog.get_logger(__name__)
 
+_NOT_FOR_JOBS = ("auth-sessions-instances/", "intuned-resources/")
+"""What no function reads and what may hold logins in plain bytes: it is not copied."""
+
 
 class Automations:
     """
@@ -78,6 +81,7 @@ class Automations:
     async def _read(self, folder: Path) -> AutomationProject:
         project = await asyncio.to_thread(read_automation_project, folder)
         files = await asyncio.to_thread(project_files.files_of_script, ScriptDef(folder=folder))
+        files = {path: data for path, data in files.items() if not path.startswith(_NOT_FOR_JOBS)}
         digest = project_files.digest_of_files(files)
         # A running job is not touched by an edit: it calls the copy that was in force when it was asked for.
         if await self._files.get(f"automations/{digest}/.complete") is None:

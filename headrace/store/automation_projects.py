@@ -131,7 +131,8 @@ def read_automation_project(folder: Path) -> AutomationProject:
         api_access=settings.api_access.enabled,
         auth_sessions=settings.auth_sessions.enabled,
         recorded_sessions=settings.auth_sessions.type == "MANUAL",
-        jobs=_jobs(folder),
+        jobs=_resources(folder, "jobs", "job"),
+        sessions=_resources(folder, "auth-sessions", "auth-session"),
         options=_options(settings),
         proxy=proxy if isinstance(proxy, str) else None,
         sink=sink if isinstance(sink, dict) else None,
@@ -168,18 +169,21 @@ def _apis(folder: Path) -> list[str]:
     )
 
 
-def _jobs(folder: Path) -> dict[str, bytes]:
+def _resources(folder: Path, kind: str, ending: str) -> dict[str, bytes]:
     """
-    Read the files of jobs; a job is named after its file, whatever folder that is in.
+    Read the files of a kind below `intuned-resources`, such as `jobs/**/<name>.job.json`, as JSON by name; what folder one is in says nothing.
     """
     found: dict[str, bytes] = {}
-    for file in sorted((folder / "intuned-resources" / "jobs").rglob("*.job.json*")):
-        name, _, ending = file.name.partition(".job.")
-        if ending not in ("json", "jsonc") or not file.is_file():
+    for file in sorted((folder / "intuned-resources" / kind).rglob(f"*.{ending}.json*")):
+        name, _, suffix = file.name.partition(f".{ending}.")
+        if suffix not in ("json", "jsonc") or not file.is_file():
             continue
         if name in found:
             raise _wrong(
-                file, f"Two files of the project define the job {name!r}.", "Give one of them another name.", folder
+                file,
+                f"Two files of the project define the {ending} {name!r}.",
+                "Give one of them another name.",
+                folder,
             )
         try:
             found[name] = msgspec.json.encode(jsonc(file.read_text("utf-8")))

@@ -47,6 +47,32 @@ async def test_a_function_is_called_without_a_server(project: Path) -> None:
     assert 'Asks for read-book {"path":"books/1.html"}' in said.err
 
 
+async def test_a_function_is_called_with_a_session(tmp_path: Path) -> None:
+    """
+    `login` keeps it in the project, for its owner alone; `run` finds it.
+    """
+    for path, text in {
+        "Intuned.json": '{"projectName": "shop", "authSessions": {"enabled": true}}',
+        "auth-sessions/create.py": "import uuid\nasync def create(params): return {'token': params['user'] + uuid.uuid4().hex}\n",
+        "auth-sessions/check.py": "async def check(page): return True\n",
+        "api/who.py": "from headrace_automation import get_auth_session_state\n"
+        "async def automation(page, params): return await get_auth_session_state()\n",
+    }.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(text)
+
+    missing = await headrace("automation", "run", "who", "--session", "ada", folder=tmp_path)
+    made = await headrace("automation", "login", "ada", "-p", '{"user": "user-of-ada"}', folder=tmp_path)
+    said = await headrace("automation", "run", "who", "--session", "ada", folder=tmp_path)
+    bare = await headrace("automation", "run", "who", folder=tmp_path)
+
+    kept = tmp_path / "auth-sessions-instances" / "ada" / "auth-session.json"
+    assert (missing.code, made.code, made.out.strip()) == (2, 0, "ada")
+    assert (said.code, json.loads(said.out)) == (0, json.loads(kept.read_text()))
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert bare.code == 1
+
+
 async def test_the_samples_are_called(project: Path) -> None:
     """
     One line each, and JSON for programs.

@@ -1,5 +1,6 @@
 """
-Jobs as code: files `intuned-resources/jobs/**/<job>.job.json` of an automation project, in the words of Create Job without its `id`.
+Jobs and sessions as code: files `intuned-resources/jobs/**/<job>.job.json` of an automation project, in the words of Create Job without its
+`id`, and `intuned-resources/auth-sessions/**/<session>.auth-session.json` with the `parameters` that a session is made with.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from headrace.core.batch import AutomationProject, CodeBatch
 from headrace.core.errors import InvalidError
 from headrace.dialects.intuned.secrets import masked, secrets_of
 from headrace.dialects.intuned.session_use import session_of_job
-from headrace.dialects.intuned.wire import decode_job, is_job_id
+from headrace.dialects.intuned.wire import check_session_id, decode_job, decode_session, is_job_id
+from headrace.services.auth_sessions import AuthSessions
 from headrace.services.automations import Automations, Workspace
 from headrace.services.batches import Batches
 
@@ -22,17 +24,23 @@ log = structlog.get_logger(__name__)
 
 class CodeJobs:
     """
-    Keeps the projects in force, and in each of their workspaces the jobs that their files define.
+    Keeps the projects in force, and in each of their workspaces the jobs and sessions that their files define.
 
     Args:
         workspaces: lists all of them.
     """
 
     def __init__(
-        self, automations: Automations, batches: Batches, *, workspaces: Callable[[], Awaitable[Sequence[Workspace]]]
+        self,
+        automations: Automations,
+        batches: Batches,
+        sessions: AuthSessions,
+        *,
+        workspaces: Callable[[], Awaitable[Sequence[Workspace]]],
     ) -> None:
         self._automations = automations
         self._batches = batches
+        self._sessions = sessions
         self._workspaces = workspaces
         self._due = False
 
@@ -49,6 +57,8 @@ class CodeJobs:
         for workspace in await self._workspaces():
             for project in self._automations.of_workspace(workspace):
                 good, bad = jobs_of(project)
+                for name, parameters in sessions_of(project).items():
+                    await self._sessions.keep_code(workspace.id, project.name, name, parameters=parameters)
                 await self._batches.keep_code(workspace.id, project.name, good, spared=bad)
         self._due = False
 
@@ -76,3 +86,23 @@ def jobs_of(project: AutomationProject) -> tuple[list[CodeBatch], list[str]]:
             )
             bad.append(name)
     return good, bad
+
+
+def sessions_of(project: AutomationProject) -> dict[str, bytes]:
+    """
+    Read the sessions of a project's files, by name: what each is made with. Those that are wrong are logged and left out.
+    """
+    good: dict[str, bytes] = {}
+    for name, content in project.sessions.items() if project.auth_sessions and not project.recorded_sessions else ():
+        try:
+            check_session_id(name, "id")
+            good[name] = bytes(decode_session(content, with_id=False).parameters)
+        except InvalidError as error:
+            log.error(
+                "session of a file refused",
+                project=project.name,
+                session=name,
+                reason=error.reason,
+                instruction=error.instruction,
+            )
+    return good

@@ -1,5 +1,5 @@
 """
-Jobs that are files of an automation project.
+Jobs and sessions that are files of an automation project.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from intuned_kit import BODY
+from session_kit import Shop
 
 from headrace.dialects.intuned.code_jobs import CodeJobs
 
@@ -25,7 +26,8 @@ def files(project_folder: Path) -> Path:
 
 @pytest.fixture
 def code_jobs(api: Any) -> CodeJobs:
-    return CodeJobs(api.services.automations, api.services.batches, workspaces=api.kit.house.workspaces.all)
+    services = api.services
+    return CodeJobs(services.automations, services.batches, services.sessions, workspaces=api.kit.house.workspaces.all)
 
 
 async def names(api: Any) -> dict[str, str]:
@@ -71,3 +73,30 @@ async def test_what_the_files_say_comes_into_force_and_goes(api: Any, files: Pat
     assert (await api("GET", "/jobs/changed")).json()["configuration"]["maxConcurrentRequests"] == 7
     assert (await api("GET", "/jobs/wrong")).json()["payload"] == BODY["payload"]
     assert (await api("GET", f"/jobs/{BODY['id']}")).json()["configuration"] == {}
+
+
+async def test_a_file_defines_a_session_and_is_not_copied(shop: Shop, code_jobs: CodeJobs) -> None:
+    """
+    It is there at once, and made when it is first needed; one that is there stays. The copy that jobs run has neither the file nor the
+    sessions that were made on a person's machine.
+    """
+    kept = shop.project / "auth-sessions-instances" / "ada" / "auth-session.json"
+    files = shop.project / "intuned-resources" / "auth-sessions"
+    for folder in (kept.parent, files):
+        folder.mkdir(parents=True)
+    kept.write_text('{"cookies": ["local-cookie"]}')
+    (files / "ada.auth-session.jsonc").write_text(
+        json.dumps({"parameters": {"password": "password-in-a-file"}}) + "// of the demo"
+    )
+    (files / "wrong.auth-session.json").write_text("{}")
+
+    await code_jobs.tick()
+
+    (session,) = (await shop("GET", "/auth-sessions")).json()
+    assert (session["id"], session["type"], session["status"]) == ("ada", "CREDENTIALS", "EXPIRED")
+    copies = [path for path in (shop.folder.parent / "files").rglob("*") if path.is_file()]
+    secret = [
+        path for path in copies if any(word in path.read_bytes() for word in (b"password-in-a-file", b"local-cookie"))
+    ]
+    assert [path.name for path in copies if path.name == "create.py"] == ["create.py"]
+    assert secret == []
