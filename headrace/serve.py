@@ -147,6 +147,7 @@ def web_app(p: Parts, hotglue: Tenancy, matatika: Matatika, intuned: IntunedServ
         flows=p.flows,
         deployments=p.deployments,
         job_files=JobFiles(p.attempts, p.files),
+        bookmarks=hotglue.linking,
         deliveries=p.deliveries,
         nodes=p.nodes,
         not_ready=p.not_ready,

@@ -77,6 +77,7 @@ def face_of(
         flows=house.flows,
         deployments=house.deployments,
         job_files=JobFiles(house.attempts, house.files),
+        bookmarks=hotglue.linking,
         deliveries=house.deliveries,
         nodes=house.nodes,
         not_ready=not_ready,

@@ -91,7 +91,7 @@ def sound(value: dict[str, Any]) -> dict[str, Any]:
     try:
         msgspec.json.encode(value)
     except UnicodeEncodeError:
-        raise InvalidError("A text in `connector` is not valid Unicode.", "Correct it.", field="connector") from None
+        raise InvalidError("A text in the body is not valid Unicode.", "Correct it.") from None
     return value
 
 

@@ -132,6 +132,19 @@ class LinesView(View):
     next: int = Field(description="`after` of the next page.")
 
 
+class StateView(View):
+    connector: str
+    state: dict[str, Any] | None = Field(description="Singer state; null reads everything.")
+
+
+class StatesView(View):
+    states: list[StateView]
+
+
+class NewState(BaseModel):
+    state: dict[str, Any] | None = Field(description="Singer state; null reads everything.")
+
+
 class FileView(View):
     path: str
     size_bytes: int

@@ -26,6 +26,7 @@ from headrace.cli import (
     rerun,
     run,
     serving,
+    state,
     workspace,
 )
 from headrace.cli.failures import INTERRUPTED, exit_code_of
@@ -84,6 +85,7 @@ app.add_typer(connector.app, name="connector")
 app.add_typer(flow.app, name="flow")
 app.add_typer(keys.app, name="keys")
 app.add_typer(meltano.app, name="meltano")
+app.add_typer(state.app, name="state")
 app.add_typer(workspace.app, name="workspace")
 
 

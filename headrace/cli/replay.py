@@ -174,14 +174,17 @@ def _say(found: Sequence[TableDifference], keep: Path | None, *, same: bool) -> 
     from headrace.cli.output import console, printable, say_table, to_people
 
     total = sum(one.rows_before for one in found)
+    number = f"{len(found)} {'stream or file' if len(found) == 1 else 'streams or files'}"
     out = console()
     if same:
-        out.print(f"[green]✓[/] The same output: {len(found)} streams or files, {total:,} rows.", highlight=False)
+        out.print(
+            f"[green]✓[/] The same output: {number}, {total:,} {'row' if total == 1 else 'rows'}.", highlight=False
+        )
     else:
         different = [one for one in found if not one.same]
-        out.print(f"[red]✗[/] Different output: {len(different)} of {len(found)} streams or files.", highlight=False)
+        out.print(f"[red]✗[/] Different output: {len(different)} of {number}.", highlight=False)
         columns = ("stream", "before", "now", "added", "removed", "changed", "fields")
-        table = [(_shown(one.name), *_counts(one)) for one in different]
+        table = [(printable(one.name), *_counts(one)) for one in different]
         if to_people():
             say_table(columns, [tuple(escape(cell) for cell in row) for row in table], nothing="")
         else:
@@ -217,7 +220,7 @@ def _side(row: Mapping[str, Any], name: str) -> str:
 def _shown(value: Any) -> str:
     import json
 
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= _VALUE_LENGTH else text[: _VALUE_LENGTH - 1] + "…"
 
 

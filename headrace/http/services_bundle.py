@@ -4,7 +4,7 @@ The services that the wires ask, in one value; `app.py` fills it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
@@ -12,6 +12,7 @@ from uuid import UUID
 from headrace.core.actor import Actor
 from headrace.core.rerun import Rerun
 from headrace.services.access import Access
+from headrace.services.connections import Linked, Place
 from headrace.services.deployments import Deployments
 from headrace.services.flows import Flows
 from headrace.services.job_files import JobFiles
@@ -47,6 +48,14 @@ class RerunJob(Protocol):
     """Runs an ended job again, in the dialect it is of; see `headrace.services.reruns.Reruns`."""
 
     async def __call__(self, actor: Actor, wanted: Rerun) -> Submission: ...
+
+
+class Bookmarks(Protocol):
+    """How far tenants' sources have been read; see `headrace.services.connections.Linking`."""
+
+    async def of_tenant(self, workspace_id: UUID, tenant: str, flow_id: str) -> list[Linked]: ...
+
+    async def save_bookmark(self, place: Place, bookmark: Mapping[str, Any] | None) -> None: ...
 
 
 class Deliveries(Protocol):
@@ -91,6 +100,7 @@ class Services:
     flows: Flows
     deployments: Deployments
     job_files: JobFiles
+    bookmarks: Bookmarks
     deliveries: Deliveries
     nodes: Nodes
     not_ready: Callable[[], Awaitable[Sequence[str]]]

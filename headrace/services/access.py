@@ -82,13 +82,13 @@ class Access:
         if known is None or known[0] <= self._monotonic():
             found = await self._workspaces.find(id_or_name)
             if found is None:
-                raise NotFoundError(f"There is no workspace {id_or_name!r}.", "Check the name in headrace.yml.")
+                raise _no_workspace(id_or_name)
             known = (self._monotonic() + _REMEMBERED_SECONDS, found)
             self._named[id_or_name] = known
         try:
             actor.require(scope, known[1].id)
         except NotFoundError:
-            raise NotFoundError(f"There is no workspace {id_or_name!r}.", "Check the name in headrace.yml.") from None
+            raise _no_workspace(id_or_name) from None
         return known[1]
 
     async def workspaces(self, actor: Actor) -> list[Workspace]:
@@ -145,3 +145,10 @@ class Access:
 
     async def has_keys(self) -> bool:
         return any(key.revoked_at is None for key in await self._workspaces.keys())
+
+
+def _no_workspace(id_or_name: str) -> NotFoundError:
+    return NotFoundError(
+        f"There is no workspace {id_or_name!r}.",
+        "Check the name; headrace.yml defines workspaces, and `headrace workspace add` makes one.",
+    )

@@ -42,6 +42,7 @@ class Surroundings:
         environ: variables for `${env:NAME}`.
         workspaces: each that headrace.yml names, and whether it is right.
         connectors: each that headrace.yml names; None for one that is wrong.
+        of_connectors: says where a connector is missing.
     """
 
     folder: Path
@@ -49,6 +50,7 @@ class Surroundings:
     environ: Mapping[str, str]
     workspaces: Mapping[str, bool] = field(default_factory=dict)
     connectors: Mapping[str, ConnectorSpec | None] = field(default_factory=dict)
+    of_connectors: str = "in headrace.yml"
 
 
 def meant(name: str, known: Iterable[str]) -> str:

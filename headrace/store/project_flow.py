@@ -133,7 +133,7 @@ def _wrong_connector(
         return
     known = around.connectors
     if name not in known:
-        yield document.problem(at, f"There is no connector {name} in headrace.yml.", meant(name, known))
+        yield document.problem(at, f"There is no connector {name} {around.of_connectors}.", meant(name, known))
     elif (found := known[name]) is None:
         yield document.problem(at, f"Connector {name} is wrong itself.", "Mend it in headrace.yml.")
     elif found.kind != kind:

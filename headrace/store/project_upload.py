@@ -79,6 +79,7 @@ def read_upload(
             environ=variables,
             workspaces={workspace: True, **_named_workspace(project, flow_id)},
             connectors=dict(connectors),
+            of_connectors=f"in {workspace}, where `headrace connector deploy` puts one",
         )
         flow = read_flow(flow_id, around, findings)
     if findings.problems or flow is None:

