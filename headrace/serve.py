@@ -121,6 +121,7 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
             every(1.0, ticker.tick, name="schedules"),
             every(1.0, matatika.deployments.tick, name="Meltano projects"),
             every(1.0, matatika.follow_ups.tick, name="what follows from pipelines"),
+            every(3600.0, matatika.project_retention.tick, name="old projects"),
             every(2.0, matatika.desk.workspaces.tick, name="deleted workspaces"),
             every(3600.0, matatika.desk.jobs.forget_strays, name="stray duties"),
             every(3600.0, hotglue.schedules.forget_old, name="schedule history"),
@@ -153,6 +154,7 @@ def web_app(p: Parts, hotglue: Tenancy, matatika: Matatika, intuned: IntunedServ
         not_ready=p.not_ready,
         run_flow=hotglue.run_flow,
         rerun=reruns_of(p, matatika, intuned),
+        other_problems=matatika.deployments.problems,
     )
     return create_app(
         services,

@@ -22,6 +22,7 @@ from headrace.services.notices import Notices
 from headrace.services.pipeline_jobs import PipelineJobs
 from headrace.services.pipelines import Pipelines
 from headrace.services.plugins import Plugins
+from headrace.services.project_retention import ProjectRetention
 from headrace.services.schedules import Schedules
 from headrace.services.shelf import Shelf
 from headrace.services.stored_projects import StoredProjects
@@ -42,6 +43,7 @@ class Matatika:
     submit_scheduled: SubmitScheduledRun
     follow_ups: FollowUps
     deployments: Deployments
+    project_retention: ProjectRetention
 
 
 def matatika_of(p: Parts) -> Matatika:
@@ -50,8 +52,9 @@ def matatika_of(p: Parts) -> Matatika:
     """
     settings = p.settings
     resources = Resources(p.database, p.sealer)
+    stored = StoredProjects(p.files)
     projects = MeltanoProjects(
-        StoredProjects(p.files),
+        stored,
         WorkspaceLives(p.database),
         folder=settings.project.absolute() if settings.project else None,
         first=lambda: next((each.name for each in p.flows.project.workspaces), ""),
@@ -97,4 +100,5 @@ def matatika_of(p: Parts) -> Matatika:
     )
     deployments = Deployments(desk, projects)
     follow_ups = FollowUps(doors, pipelines, jobs, runs, notices, arrived=deployments.arrived)
-    return Matatika(desk, submit, follow_ups, deployments)
+    retention = ProjectRetention(p.database, stored, projects, clock=now)
+    return Matatika(desk, submit, follow_ups, deployments, retention)

@@ -55,7 +55,7 @@ async def list_problems(services: Asked, actor: Asking) -> ProblemsView:
     """
     actor.require(Scope.DEFINE)
     names = set((await workspace_names(services, actor)).values())
-    problems = services.flows.problems
+    problems = (*services.flows.problems, *services.other_problems())
     return ProblemsView(
         problems=[
             _problem_view(problem)

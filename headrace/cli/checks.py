@@ -25,6 +25,7 @@ import aiohttp
 
 from headrace.cli.remote import Address, Remote, find_address, home_above
 from headrace.cli.serving import read_settings
+from headrace.core.definitions import Project
 from headrace.core.errors import HeadraceError
 from headrace.settings import Settings
 
@@ -218,6 +219,21 @@ def _project(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "project", "ok", f"{settings.project} has {count} {'flow' if count == 1 else 'flows'} and no mistakes."
         )
+    yield from _meltano(loaded.project)
+
+
+def _meltano(project: Project) -> Iterator[Finding]:
+    from headrace.cli.meltano_checks import meltano_folders, meltano_problems
+
+    for workspace, folder in meltano_folders(project):
+        problems = meltano_problems(folder)
+        for problem in problems:
+            file, line = problem.facts.get("file"), problem.facts.get("line")
+            place = ":".join(str(each) for each in (folder / file if file else folder, line) if each)
+            said = problem.reason.removeprefix(f"{file}: ")
+            yield Finding("meltano", "fail", f"{place}: {said}", problem.instruction)
+        if not problems:
+            yield Finding("meltano", "ok", f"The Meltano project of {workspace} in {folder} has no mistakes.")
 
 
 async def _server(settings: Settings, url: str | None, key: str | None) -> list[Finding]:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from headrace.core.actor import Actor
+from headrace.core.errors import DefinitionError
 from headrace.core.rerun import Rerun
 from headrace.services.access import Access
 from headrace.services.connections import Linked, Place
@@ -92,6 +93,7 @@ class Services:
     Attributes:
         run_flow: runs a flow, in the dialect that flows belong to.
         rerun: runs an ended job again.
+        other_problems: mistakes in files that dialects read themselves.
         not_ready: sentences that say why this process should get no requests yet; none when it should.
     """
 
@@ -106,3 +108,4 @@ class Services:
     not_ready: Callable[[], Awaitable[Sequence[str]]]
     run_flow: RunFlow
     rerun: RerunJob
+    other_problems: Callable[[], Sequence[DefinitionError]] = tuple

@@ -99,6 +99,12 @@ class MeltanoProjects:
                 self._known[folder] = known
         return known[1]
 
+    def in_use(self) -> list[str]:
+        """
+        List the digests of the projects that this process has read from folders.
+        """
+        return [snapshot.digest for _, snapshot in self._known.values() if snapshot.digest]
+
     async def _of_deployment(self, workspace: Workspace) -> Snapshot:
         project = await self._lives.project(workspace.id)
         if project is None:

@@ -12,7 +12,7 @@ Source: "Workspace files" of Matatika's documentation (`pipelines/v0.1`, `datast
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import StringIO
 from typing import Any, Final
 from uuid import UUID, uuid5
@@ -25,6 +25,7 @@ from headrace.core.meltano import MeltanoProject
 from headrace.core.meltano import Schedule as MeltanoSchedule
 from headrace.core.pipelines import Component, Pipeline
 from headrace.services.meltano_projects import Snapshot
+from headrace.store.project_yaml import Document
 
 _PIPELINE_KEYS: Final = frozenset(
     {
@@ -39,12 +40,14 @@ _STORE_KEYS: Final = frozenset({"version", "name", "data_plugin", "properties", 
 class Definitions:
     """
     Attributes:
+        files: by the name of a pipeline that has a file of its own, that file.
         lost: names of pipelines whose files are wrong; the last good version of them stays.
     """
 
     pipelines: tuple[Pipeline, ...] = ()
     components: tuple[Component, ...] = ()
     problems: tuple[DefinitionError, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
     lost: frozenset[str] = frozenset()
 
 
@@ -58,21 +61,30 @@ def definitions_of(snapshot: Snapshot, workspace_id: UUID) -> Definitions:
         try:
             found[name] = _pipeline(name, document.file, document.value, workspace_id)
         except DefinitionError as problem:
-            problems.append(problem)
+            problems.append(_placed(problem, document))
             lost.add(name)
     components = {each.name: each for each in _plugin_components(snapshot.project, workspace_id)}
     for name, document in folder.stores.items():
         try:
             components[name] = _store(name, document.file, document.value, workspace_id)
         except DefinitionError as problem:
-            problems.append(problem)
+            problems.append(_placed(problem, document))
     read = {each.facts.get("file", "").removeprefix("pipelines/").rsplit(".", 1)[0] for each in snapshot.problems}
     return Definitions(
         pipelines=tuple(found.values()),
         components=tuple(components.values()),
         problems=tuple(problems),
+        files={name: document.file for name, document in folder.pipelines.items()},
         lost=frozenset(lost | read),
     )
+
+
+def _placed(problem: DefinitionError, document: Document) -> DefinitionError:
+    """
+    Let a problem name the line that it stands in.
+    """
+    problem.facts["line"] = document.lines.get((str(problem.facts.get("at")),), 1)
+    return problem
 
 
 def as_documents(
@@ -193,7 +205,10 @@ def _checked(file: str, document: Any, keys: frozenset[str]) -> Mapping[str, Any
     unknown = sorted(set(document) - keys)
     if unknown:
         raise DefinitionError(
-            f"{file}: there is no key `{unknown[0]}`.", f"Known keys: {', '.join(sorted(keys))}.", file=file
+            f"{file}: there is no key `{unknown[0]}`.",
+            f"Known keys: {', '.join(sorted(keys))}.",
+            file=file,
+            at=unknown[0],
         )
     return document
 
@@ -239,5 +254,5 @@ def _properties(file: str, body: Mapping[str, Any]) -> dict[str, str]:
 
 def _wrong(file: str, key: str, wanted: str) -> DefinitionError:
     return DefinitionError(
-        f"{file}: {key} is not {wanted}.", "Correct the file; the last good version stays.", file=file
+        f"{file}: {key} is not {wanted}.", "Correct the file; the last good version stays.", file=file, at=key
     )

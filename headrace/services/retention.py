@@ -43,6 +43,7 @@ class Retention:
                 await self._files.remove(prefix)
                 await self._files.remove(f"logs/{job_id}")
             removed += await pruning.delete(self._database, [job_id for job_id, _ in batch])
+        await pruning.old_notifications(self._database, self._keep_for)
         if removed:
             log.info("old jobs removed", jobs=removed)
         return removed

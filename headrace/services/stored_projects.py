@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -82,6 +83,26 @@ class StoredProjects:
         if await self._files.get(f"projects/{digest}/.complete") is None:
             return MeltanoFolder(project=MeltanoProject())
         return await asyncio.to_thread(read_folder, await self._files.obtain(f"projects/{digest}/files"))
+
+    async def unused_since(self, before: datetime) -> list[str]:
+        """
+        List the digests of projects that nobody has used since *before*.
+        """
+        found = [path.rsplit("/", 1)[-1] for path in await self._files.folders("projects")]
+        return [digest for digest in found if await self._is_unused(digest, before)]
+
+    async def forget(self, digest: str, *, unused_since: datetime) -> bool:
+        """
+        Remove a project, unless somebody has used it meanwhile.
+        """
+        if not await self._is_unused(digest, unused_since):
+            return False
+        await self._files.remove(f"projects/{digest}")
+        return True
+
+    async def _is_unused(self, digest: str, before: datetime) -> bool:
+        used_at = await self._files.written_at(f"projects/{digest}/.complete")
+        return used_at is not None and used_at < before
 
     async def lay_out(self, digest: str, folder: Path) -> None:
         """

@@ -12,6 +12,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,23 @@ class FileStore:
                 "A file could not be read.", "Check that the file store answers.", path=path, cause=str(error)
             ) from error
         return _pieces(found)
+
+    async def folders(self, prefix: str) -> list[str]:
+        """
+        List the paths right below *prefix* that have something below them.
+        """
+        found = await obstore.list_with_delimiter_async(self._objects, prefix=prefix)
+        return [str(path).rstrip("/") for path in found["common_prefixes"]]
+
+    async def written_at(self, path: str) -> datetime | None:
+        """
+        Say when an object was last written; None when there is none.
+        """
+        try:
+            found = await obstore.head_async(self._objects, path)
+        except (FileNotFoundError, obstore.exceptions.NotFoundError):
+            return None
+        return found["last_modified"].astimezone(UTC)
 
     def folder(self, prefix: str) -> Path:
         """

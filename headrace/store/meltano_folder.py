@@ -88,6 +88,7 @@ def read_folder(folder: Path) -> MeltanoFolder:
         try:
             project = read_project(main.value, _locks(folder))
         except DefinitionError as problem:
+            problem.facts["line"] = main.lines.get(tuple(str(problem.facts.get("at")).split(".")), 1)
             problems.append(problem)
     workspace: dict[str, Any] = {}
     for name in ("workspace.yml", f"workspace-{project.default_environment}.yml"):

@@ -37,3 +37,35 @@ async def drop_empty_lanes(database: Database) -> int:
     Delete lanes that nobody is in.
     """
     return await database.run("delete from lane where active = 0")
+
+
+async def projects_in_force(database: Database) -> set[str]:
+    """
+    Give the digests of the projects that workspaces have in force.
+    """
+    rows = await database.all(
+        "select distinct project ->> 'digest' as digest from workspace where project is not null and deleted_at is null"
+    )
+    return {row["digest"] for row in rows}
+
+
+async def projects_of_jobs(database: Database, digests: Sequence[str]) -> set[str]:
+    """
+    Say which of these projects are in the plan of a job that is kept.
+    """
+    rows = await database.all(
+        """
+        select distinct step ->> 'project' as digest
+        from job_plan, jsonb_array_elements(plan -> 'steps') as step
+        where step ->> 'kind' = 'command' and step ->> 'project' = any(%(digests)s)
+        """,
+        {"digests": list(digests)},
+    )
+    return {row["digest"] for row in rows}
+
+
+async def old_notifications(database: Database, age: timedelta) -> int:
+    """
+    Delete what people were told longer ago than *age*; gives its number.
+    """
+    return await database.run("delete from notification where created_at < now() - %(age)s", {"age": age})

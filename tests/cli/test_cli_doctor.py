@@ -154,3 +154,23 @@ async def test_a_port_in_use_fails(tmp_path: Path, server: StandIn) -> None:
 
     assert code == 1
     assert found["port"]["level"] == "fail"
+
+
+async def test_a_wrong_file_of_a_meltano_project_fails_with_its_place(tmp_path: Path) -> None:
+    """
+    The projects that headrace.yml names and the one beside it, each file and line by name.
+    """
+    (tmp_path / "headrace.yml").write_text("workspaces:\n  demo:\n  other: {settings: {meltano: elt}}\n")
+    for folder in (tmp_path, tmp_path / "elt"):
+        (folder / "pipelines").mkdir(parents=True)
+        (folder / "meltano.yml").write_text("default_environment: dev\n")
+    (tmp_path / "elt" / "pipelines" / "daily.yml").write_text("inline_script: 'true'\ntimeout: soon\n")
+
+    code, found = await examine(tmp_path, HEADRACE_PROJECT=str(tmp_path))
+
+    assert code == 1
+    assert found["project"]["level"] == "ok"
+    assert found["meltano"]["said"].endswith("elt/pipelines/daily.yml:2: timeout is not a whole number, 0 or more.")
+    (tmp_path / "elt" / "pipelines" / "daily.yml").unlink()
+    _, found = await examine(tmp_path, HEADRACE_PROJECT=str(tmp_path))
+    assert found["meltano"]["level"] == "ok"

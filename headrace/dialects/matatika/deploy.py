@@ -5,6 +5,7 @@ Deployments: what the files of a workspace's project define becomes what the wor
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -13,6 +14,7 @@ import structlog
 from headrace.core.actor import Actor
 from headrace.core.errors import ActiveJobError, CallerError, DefinitionError
 from headrace.core.job import Job
+from headrace.core.meltano import FILE
 from headrace.core.pipelines import Component, Pipeline
 from headrace.dialects.matatika.desk import Desk
 from headrace.dialects.matatika.workspace_wire import fields_of
@@ -32,16 +34,26 @@ class Deployments:
         self._desk = desk
         self._projects = projects
         self._applied: dict[UUID, str | None] = {}
+        self._problems: dict[UUID, tuple[DefinitionError, ...]] = {}
+
+    def problems(self) -> list[DefinitionError]:
+        """
+        List the mistakes in the projects of all workspaces, as this process has found them; each names its workspace.
+        """
+        return [problem for problems in self._problems.values() for problem in problems]
 
     async def tick(self) -> int:
         """
         Apply every project whose files have changed; gives their number.
         """
         changed = 0
-        for workspace in await self._desk.doors.all():
+        workspaces = await self._desk.doors.all()
+        self._problems = {each.id: self._problems[each.id] for each in workspaces if each.id in self._problems}
+        for workspace in workspaces:
             try:
                 if self._projects.folder_of(workspace) is None:
-                    continue  # what a repository has is applied when a deployment has brought it
+                    await self._check_once(workspace)
+                    continue
                 snapshot = await self._projects.of(workspace)
                 if self._applied.get(workspace.id) != snapshot.digest:
                     await self.apply(workspace)
@@ -50,7 +62,17 @@ class Deployments:
                 if self._applied.get(workspace.id) != problem.reason:
                     log.error("project refused", workspace=workspace.name, reason=problem.reason)
                 self._applied[workspace.id] = problem.reason
+                self._problems[workspace.id] = _told([problem], workspace)
         return changed
+
+    async def _check_once(self, workspace: Workspace) -> None:
+        """
+        Find the mistakes of a project out of a repository; it is applied when a deployment has brought it, not here.
+        """
+        if workspace.id not in self._applied:
+            snapshot = await self._projects.of(workspace)
+            self._problems[workspace.id] = _told(definitions_of(snapshot, workspace.id).problems, workspace)
+            self._applied[workspace.id] = snapshot.digest
 
     async def deploy(self, workspace: Workspace, *, by: Actor | None = None, trigger: str = "api") -> Job:
         """
@@ -111,6 +133,7 @@ class Deployments:
         for problem in problems:
             log.error("definition refused", workspace=workspace.name, reason=problem.reason, **problem.facts)
         self._applied[workspace.id] = snapshot.digest
+        self._problems[workspace.id] = _told(problems, workspace)
         return replace(definitions, problems=tuple(problems))
 
     async def _components(
@@ -125,7 +148,8 @@ class Deployments:
             try:
                 await self._desk.components.put(around, put)
             except CallerError as error:
-                problems.append(DefinitionError(f"{component.name}: {error}"))
+                file = f"datastores/{component.name}.yml" if component.type == "loaders" else FILE
+                problems.append(_refused(file, component.name, error))
 
     async def _pipelines(self, workspace: Workspace, definitions: Definitions, problems: list[DefinitionError]) -> None:
         around = await self._desk.pipelines.around(workspace)
@@ -136,12 +160,34 @@ class Deployments:
                 kept, _ = await self._desk.pipelines.put(await self._desk.pipelines.around(workspace), put)
                 await self._desk.schedule(kept)
             except CallerError as error:
-                problems.append(DefinitionError(f"{pipeline.name}: {error}"))
+                problems.append(_refused(_file_of(pipeline, definitions), pipeline.name, error))
         named = {each.name for each in definitions.pipelines} | definitions.lost
         for pipeline in around.pipelines.values():
             if pipeline.from_file and pipeline.name not in named:
                 await self._desk.unschedule(pipeline)
                 await self._desk.pipelines.delete(pipeline.id)
+
+
+def _told(problems: Sequence[DefinitionError], workspace: Workspace) -> tuple[DefinitionError, ...]:
+    """
+    Let problems name their workspace, and their file once.
+    """
+    return tuple(
+        DefinitionError(
+            problem.reason.removeprefix(f"{problem.facts.get('file')}: "),
+            problem.instruction,
+            **{**problem.facts, "workspace": workspace.name},
+        )
+        for problem in problems
+    )
+
+
+def _refused(file: str, name: str, error: CallerError) -> DefinitionError:
+    return DefinitionError(f"{file}: {name}: {error.reason}", error.instruction, file=file)
+
+
+def _file_of(pipeline: Pipeline, definitions: Definitions) -> str:
+    return definitions.files.get(pipeline.name, FILE)
 
 
 def _changed(known: Component, new: Component) -> bool:

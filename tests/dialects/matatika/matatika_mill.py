@@ -15,9 +15,8 @@ import httpx2
 from house import ADMIN_KEY, HeldTicket, House
 from starlette.types import ASGIApp
 
-from headrace.core.actor import Actor
+from headrace.api.routes import api_wire
 from headrace.core.plan import Limits
-from headrace.core.rerun import Rerun
 from headrace.dialects.matatika.compile import DIALECT
 from headrace.dialects.matatika.deploy import Deployments
 from headrace.dialects.matatika.desk import Desk
@@ -39,7 +38,6 @@ from headrace.runners.process import ShimPool
 from headrace.services.components import Components
 from headrace.services.job_files import JobFiles
 from headrace.services.job_keys import JobKeys
-from headrace.services.jobs import Submission
 from headrace.services.meltano_projects import MeltanoProjects
 from headrace.services.notices import Notices
 from headrace.services.pipeline_jobs import PipelineJobs
@@ -150,10 +148,15 @@ class Mill:
             not_ready=_ready,
             run_flow=_no_flows,
             rerun=_no_flows,
+            other_problems=self.deployments.problems,
         )
         wire = matatika_wire(self.desk, self.deployments, new_id=uuid4)
         return create_app(
-            services, wires=[wire], body_limit_bytes=2**20, root_dialect=root_dialect, monotonic=time.monotonic
+            services,
+            wires=[wire, api_wire(services)],
+            body_limit_bytes=2**20,
+            root_dialect=root_dialect,
+            monotonic=time.monotonic,
         )
 
     def client_with(self, key: str | None) -> httpx2.AsyncClient:
