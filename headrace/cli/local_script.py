@@ -19,6 +19,7 @@ from headrace.runners.environments import Environments
 from headrace.runners.job_root import JobRoot
 from headrace.runners.logs import JobLog, LogLine
 from headrace.runners.node import is_for_node
+from headrace.runners.node_packages import NodePackages
 from headrace.runners.process import Limits, ShimPool
 from headrace.runners.redaction import Redactor, secrets_of
 from headrace.runners.stage import Stage
@@ -115,10 +116,11 @@ async def run_here(folder: Path, inputs: Mapping[str, Any], script: LocalScript,
     for path, data in script.files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)
-    environments = Environments(settings.home.absolute() / "environments")
-    python = None
+    kept = settings.home.absolute() / "environments"
+    program: Path | NodePackages = NodePackages(kept)
     if not is_for_node(script.entry):
-        python = (await environments.ensure(script.requirements, python=script.python, on_line=_say_line)).python
+        made = await Environments(kept).ensure(script.requirements, python=script.python, on_line=_say_line)
+        program = made.python
     variables = {
         **inputs["variables"],
         "ROOT": str(folder),
@@ -137,7 +139,7 @@ async def run_here(folder: Path, inputs: Mapping[str, Any], script: LocalScript,
             name="etl", root=root, children=children, book=book, variables=variables, progress=lambda _output: None
         )
         outcome = await script_runner.script(
-            stage, python, script.entry, given_records=inputs["records"], allow_nothing=script.empty_output == "allow"
+            stage, program, script.entry, given_records=inputs["records"], allow_nothing=script.empty_output == "allow"
         )
     shutil.rmtree(root.work, ignore_errors=True)
     if isinstance(outcome, Failed):
