@@ -81,13 +81,18 @@ class AuthSession:
     def can_be_remade(self) -> bool:
         return self.parameters is not None and self.kind is not SessionKind.RECORDER
 
+    @property
+    def checked(self) -> bool:
+        """
+        Whether its last check was good, and nothing has cast a doubt on it since.
+        """
+        return self.state is not None and self.checked_at is not None and self.status is not SessionStatus.EXPIRED
+
     def holds(self, *, asked_at: datetime, now: datetime, good_for: timedelta) -> bool:
         """
         Whether an item may use it as it is: checked since its job was asked for, and not longer ago than *good_for*.
         """
-        if self.state is None or self.checked_at is None or self.status is SessionStatus.EXPIRED:
-            return False
-        return self.checked_at >= max(asked_at, now - good_for)
+        return self.checked and self.checked_at is not None and self.checked_at >= max(asked_at, now - good_for)
 
     def known_since(self, asked_at: datetime, use: SessionUse) -> Cause | bool:
         """

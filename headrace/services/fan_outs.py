@@ -20,7 +20,7 @@ from headrace.core.queue import Queue
 from headrace.core.state import JobState
 from headrace.services.admission import Admission
 from headrace.services.announcements import Announcements
-from headrace.store import fan_outs, jobs
+from headrace.store import awaiting, fan_outs, jobs
 from headrace.store.database import Connection, Database
 from headrace.store.fan_outs import ItemAttempt, Items, Locked
 from headrace.store.sealing import Sealer
@@ -181,9 +181,9 @@ async def refuse(
     Stop a job whose login is not valid: one that has begun pauses until somebody has mended it, any other ends.
     """
     missing = failure.evidence.get("code") == MISSING
-    begun = session.on_lost == "pause" and await fan_outs.begun(connection, locked.job_id)
+    begun = session.on_lost == "pause" and await awaiting.begun(connection, locked.job_id)
     cause = failure if missing and not begun else refusal(session.name, failure, begun=begun)
-    await fan_outs.set_awaits(connection, locked.job_id, None)
+    await awaiting.set_awaits(connection, locked.job_id, None)
     log.warning("a job has no valid login", job=str(locked.job_id), session=session.name, reason=cause.sentence)
     if begun:
         if locked.counts.pause_requested_at is None:
@@ -251,13 +251,13 @@ async def _let_go(connection: Connection, queue: Queue, announcements: Announcem
     """
     Start the items of jobs that awaited an ended one; stop them instead when that did not bring what they need.
     """
-    for waiting in await fan_outs.let_go(connection, job_id):
+    for waiting in await awaiting.let_go(connection, job_id):
         locked = await fan_outs.lock(connection, waiting.job_id)
         if locked is None:
             continue
         plan, _ = await jobs.plan_of(connection, waiting.job_id)
         if waiting.granted or plan.fan_out is None or plan.fan_out.session is None:
-            await fan_outs.set_awaits(connection, waiting.job_id, None)
+            await awaiting.grant(connection, waiting.job_id)
         else:
             await refuse(connection, queue, announcements, locked, plan.fan_out.session, waiting.failure)
 

@@ -17,7 +17,7 @@ from headrace.core.plan import Plan, SessionUse
 from headrace.core.queue import Queue
 from headrace.services.announcements import Announcements
 from headrace.services.fan_outs import refuse
-from headrace.store import fan_outs, jobs
+from headrace.store import awaiting, fan_outs, jobs
 from headrace.store.auth_sessions import AuthSessions
 from headrace.store.database import Connection
 from headrace.store.sealing import Sealer
@@ -74,6 +74,9 @@ class ItemLogins:
         locked = await fan_outs.lock(connection, job.id)
         if locked is None:
             return None
+        # However long its items waited for a slot since: else a busy project might check for ever, and run nothing.
+        if found and found.session.checked and await awaiting.use_grant(connection, job.id, self._good_for):
+            return found.session
         await fan_outs.put_back(connection, job.id, [ordinal])
         if locked.counts.awaits is not None:
             return None
@@ -93,7 +96,7 @@ class ItemLogins:
         )
         assert written is not None  # noqa: S101 - it queues
         await self._announcements.announce(connection, new.id, new.workspace_id, written.event_id)
-        await fan_outs.set_awaits(connection, job.id, new.id)
+        await awaiting.set_awaits(connection, job.id, new.id)
 
     async def note(self, connection: Connection, login: AuthSession, item: Item, end: ItemEnd) -> ItemEnd:
         """

@@ -208,24 +208,6 @@ async def set_stop_cause(connection: Connection, job_id: UUID, cause: Cause | No
     )
 
 
-async def set_awaits(connection: Connection, job_id: UUID, awaited: UUID | None) -> None:
-    """
-    Start no items before another job has ended; None starts them again.
-    """
-    await connection.execute(
-        "update fan_out set awaits = %(awaited)s where job_id = %(job_id)s", {"job_id": job_id, "awaited": awaited}
-    )
-
-
-async def begun(connection: Connection, job_id: UUID) -> bool:
-    """
-    Tell whether any item of a job was ever tried.
-    """
-    query = "select exists(select from step where job_id = %(job_id)s and item_id is not null and attempt > 0) as begun"
-    row = await (await connection.execute(query, {"job_id": job_id})).fetchone()
-    return bool(row and row["begun"])
-
-
 async def pause(connection: Connection, job_id: UUID) -> int | None:
     """
     Say that nothing is in flight any more; gives the event's id, None when the job does not run.
@@ -265,33 +247,6 @@ async def request_cancel(connection: Connection, job_id: UUID, *, by: str) -> in
         {"job_id": job_id},
     )
     return await _tell(connection, job_id, EventKind.JOB_CANCEL_REQUESTED, by=by) if asked.rowcount else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """
-    A job that awaited one that has ended.
-
-    Attributes:
-        granted: whether that one brought what was awaited.
-        failure: why not.
-    """
-
-    job_id: UUID
-    granted: bool
-    failure: Cause
-
-
-async def let_go(connection: Connection, job_id: UUID) -> list[Waiting]:
-    """
-    Forget what was there for an ended job alone, and name the jobs that await its end.
-    """
-    rows = await (await connection.execute(statement("let_go"), {"job_id": job_id})).fetchall()
-    ended = Cause("", "What was to check it was ended.")
-    return [
-        Waiting(job_id=row["job_id"], granted=bool(row["completed"]), failure=_cause(row["cause"]) or ended)
-        for row in rows
-    ]
 
 
 class Items:

@@ -305,7 +305,7 @@ def _underlying(cause: Cause | None) -> dict[str, Any]:
     Say which error of a session is behind a reason.
     """
     code = cause.evidence.get("error") if cause else None
-    return {"details": {"code": code}} if code in _CODES else {}
+    return {"details": {"code": _CODES[code][0]}} if code in _CODES else {}
 
 
 def _code_of(cause: Cause | None) -> str:

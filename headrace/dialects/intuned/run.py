@@ -20,7 +20,8 @@ from headrace.dialects.intuned.compile import Asked, compile_batch, compile_oper
 from headrace.dialects.intuned.ids import RUN_ID_LENGTH, run_id
 from headrace.dialects.intuned.secrets import opened
 from headrace.dialects.intuned.session_use import by_hand, making, validating
-from headrace.dialects.intuned.wire import JobBody, RunAuthSession, RunBody, SessionBody, ValidateBody
+from headrace.dialects.intuned.session_wire import SessionBody, ValidateBody
+from headrace.dialects.intuned.wire import JobBody, RunAuthSession, RunBody
 from headrace.services.auth_sessions import AuthSessions
 from headrace.services.automations import Workspace
 from headrace.services.batches import Batches

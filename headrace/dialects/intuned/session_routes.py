@@ -21,7 +21,7 @@ from headrace.core.job import Job
 from headrace.dialects.intuned.places import IntunedServices, Places
 from headrace.dialects.intuned.project import parse_uuid, run_result, run_status, when
 from headrace.dialects.intuned.run import Place
-from headrace.dialects.intuned.wire import decode_session, decode_validate
+from headrace.dialects.intuned.session_wire import decode_session, decode_validate
 from headrace.http.reply import json_reply
 
 _STATUS: Final = {

@@ -9,13 +9,12 @@ from typing import Any, Final
 from headrace.core.batch import AutomationProject
 from headrace.core.errors import InvalidError
 from headrace.core.plan import SessionUse
+from headrace.dialects.intuned.session_wire import SessionBody, ValidateBody
 from headrace.dialects.intuned.wire import (
     DEFAULT_TIMEOUT_SECONDS,
     JobAuthSession,
     Number,
     RunAuthSession,
-    SessionBody,
-    ValidateBody,
     seconds,
     whole,
 )

@@ -10,7 +10,7 @@ arrive as floats, which the Python client sends.
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct, field
@@ -144,6 +144,19 @@ class JobBody(Model, frozen=True, rename=None):
         return self.auth_session or self.seed_session
 
 
+class Tries(Protocol):
+    """How often a session is tried, and through which proxy."""
+
+    @property
+    def check_attempts(self) -> Number | None: ...
+
+    @property
+    def create_attempts(self) -> Number | None: ...
+
+    @property
+    def proxy(self) -> str | None: ...
+
+
 class RunAuthSession(Model, frozen=True):
     """What a run says of its session: the `id` of one that is kept, or what one is made with for it."""
 
@@ -163,27 +176,6 @@ class RunAuthSession(Model, frozen=True):
         """
         found = bytes(self.runtime_input).strip()
         return found if found != b"null" else None
-
-
-class SessionBody(Model, frozen=True):
-    """The body of Create AuthSession and, without its id, of Update AuthSession."""
-
-    parameters: Raw
-    id: str | None = None
-    proxy: str | None = None
-    create_attempts: Number | None = None
-    check_attempts: Number | None = None
-    save_trace: bool | None = None
-
-
-class ValidateBody(Model, frozen=True):
-    """The body of Validate AuthSession."""
-
-    auto_recreate: bool | None = None
-    check_attempts: Number | None = None
-    create_attempts: Number | None = None
-    proxy: str | None = None
-    request_timeout: Number | None = None
 
 
 class RunBody(Model, frozen=True):
@@ -210,7 +202,7 @@ def decode_job(body: bytes, *, with_id: bool) -> JobBody:
     Raises:
         InvalidError: it is not as it should be; the reason names the field.
     """
-    job = _decode(body, JobBody)
+    job = decode(body, JobBody)
     if with_id and (job.id is None or not _JOB_ID.fullmatch(job.id)):
         raise wrong("id", "is not a slug", "Use letters, digits, - and _ alone.")
     if not 0 < len(job.payload) <= _MOST_ITEMS:
@@ -263,7 +255,7 @@ def decode_run(body: bytes) -> RunBody:
     Raises:
         InvalidError: it is not as it should be; the reason names the field.
     """
-    run = _decode(body, RunBody)
+    run = decode(body, RunBody)
     _check_api(run.api, "api")
     check_parameters(run.parameters, "parameters")
     seconds(run.request_timeout, "requestTimeout")
@@ -274,34 +266,6 @@ def decode_run(body: bytes) -> RunBody:
         _check_run_session(run.auth_session)
     _refuse_nul(msgspec.structs.replace(run, parameters=Raw(b"{}"), auth_session=None))
     return run
-
-
-def decode_session(body: bytes, *, with_id: bool) -> SessionBody:
-    """
-    Read the body of Create AuthSession or Update AuthSession.
-
-    Raises:
-        InvalidError: it is not as it should be; the reason names the field.
-    """
-    session = _decode(body, SessionBody)
-    if with_id and session.id is not None:
-        check_session_id(session.id, "id")
-    check_parameters(session.parameters, "parameters")
-    _check_tries(session)
-    return session
-
-
-def decode_validate(body: bytes) -> ValidateBody:
-    """
-    Read the body of Validate AuthSession; an empty one asks for nothing special.
-
-    Raises:
-        InvalidError: it is not as it should be; the reason names the field.
-    """
-    asked = _decode(body or b"{}", ValidateBody)
-    _check_tries(asked)
-    seconds(asked.request_timeout, "requestTimeout")
-    return asked
 
 
 def check_session_id(name: str, field: str) -> None:
@@ -321,11 +285,14 @@ def _check_run_session(session: RunAuthSession) -> None:
         check_parameters(session.runtime_input, "authSession.runtimeInput")
         if session.auto_recreate is False:
             raise wrong("authSession.autoRecreate", "is false", "Leave it out: with `runtimeInput` it is always true.")
-    _check_tries(session, "authSession.")
+    check_tries(session, "authSession.")
     seconds(session.request_timeout, "authSession.requestTimeout")
 
 
-def _check_tries(asked: RunAuthSession | SessionBody | ValidateBody, at: str = "") -> None:
+def check_tries(asked: Tries, at: str = "") -> None:
+    """
+    Check what is said of how often a session is tried, and through which proxy.
+    """
     whole(asked.check_attempts, f"{at}checkAttempts", most=_MOST_ATTEMPTS)
     whole(asked.create_attempts, f"{at}createAttempts", most=_MOST_ATTEMPTS)
     check_proxy(asked.proxy, f"{at}proxy")
@@ -418,7 +385,13 @@ def _check_sink(sink: Sink | None) -> None:
                 raise wrong("sink.endpoint", "is not the address of a server", "Write it like https://host:port.")
 
 
-def _decode(body: bytes, model: type[T]) -> T:
+def decode(body: bytes, model: type[T]) -> T:
+    """
+    Read a body.
+
+    Raises:
+        InvalidError: it is not JSON, or not as *model* says.
+    """
     try:
         body.decode()
         return msgspec.json.decode(body, type=model)

@@ -10,7 +10,9 @@ import asyncio
 import importlib
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from session_kit import PARAMETERS, Shop
@@ -481,3 +483,37 @@ async def test_sinks_are_told_the_session(shop: Shop, site: Site) -> None:
 
     bodies = [json.loads(bytes(each["body"])) for each in owed]
     assert [body["authSession"] for body in bodies] == [{"id": "ada"}]  # operations have no sink
+
+
+async def test_a_check_counts_for_the_items_that_it_was_made_for(shop: Shop, site: Site) -> None:
+    """
+    However long they wait for a slot: even when a check counts for no time at all, each is followed by an item.
+    """
+    shop.api.kit.login_good_for = timedelta(0)
+    async with shop.api.kit.workers(site, slots=1):
+        await shop.create()
+        await shop.job([1, 2, 3])
+        ended = await shop.job_run_is(await shop.trigger(), "SUCCESS")
+
+    assert ended["successful_runs"] == 3
+    assert [work.fan_out.session.operation for work in site.worked if work.fan_out.session] == [
+        "create", *["validate", None] * 3,
+    ]  # fmt: skip
+
+
+async def test_sessions_of_another_workspace_are_not_there(shop: Shop) -> None:
+    """
+    A key of another workspace sees none, makes none, ends none.
+    """
+    await shop.post("/auth-sessions/create", {"id": "ada", "parameters": PARAMETERS})
+    house = shop.api.kit.house
+    other = await house.workspaces.declare(uuid4(), "other", {})
+    key = await house.access.make_key(name="other", role="environment", workspace_id=other.id)
+    for method, path in (
+        ("GET", "/auth-sessions"), ("GET", "/auth-sessions/ada"), ("DELETE", "/auth-sessions/ada"),
+        ("POST", "/auth-sessions/create"), ("POST", "/auth-sessions/ada/update"), ("POST", "/auth-sessions/ada/validate/start"),
+    ):  # fmt: skip
+        reply = await shop.api(method, path, {}, project="shop", headers={"x-api-key": key})
+
+        assert reply.status_code == 404, path
+    assert (await shop.session())["id"] == "ada"
