@@ -217,12 +217,15 @@ async def last_lines(remote: Remote, job: Mapping[str, Any]) -> list[str]:
     return list(lines)
 
 
-async def log_pages(remote: Remote, job_id: str, *, after: int = 0) -> AsyncIterator[list[dict[str, Any]]]:
+async def log_pages(
+    remote: Remote, job_id: str, *, after: int = 0, item: int | None = None
+) -> AsyncIterator[list[dict[str, Any]]]:
     """
-    Read a log, page by page, from the line behind number *after* to what is written now; no page is empty.
+    Read a job's log, or that of one *item*, page by page, from the line behind number *after* to what is written now; no page is empty.
     """
+    place = f"/jobs/{job_id}/logs" if item is None else f"/jobs/{job_id}/items/{item}/logs"
     while True:
-        answer = await remote.get(f"/jobs/{job_id}/logs", after=after, limit=_LOG_PAGE)
+        answer = await remote.get(place, after=after, limit=_LOG_PAGE)
         lines: list[dict[str, Any]] = answer["lines"]
         if not lines:
             return

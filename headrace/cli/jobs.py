@@ -143,6 +143,7 @@ def logs(
     job_id: JobId,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
     stage: Annotated[str | None, typer.Option(help="Only lines of this stage, such as sync.")] = None,
+    item: Annotated[int | None, typer.Option(min=0, help="The log of this item of a job that calls functions.")] = None,
     url: Url = None,
     key: Key = None,
     home: Home = None,
@@ -155,7 +156,9 @@ def logs(
 
     async def show() -> None:
         async with Remote(find_address(url, key, home)) as remote:
-            await _show_log(remote, await find_job(remote, job_id), follow=follow, stage=stage, as_json=as_json)
+            await _show_log(
+                remote, await find_job(remote, job_id), follow=follow, stage=stage, item=item, as_json=as_json
+            )
 
     try:
         asyncio.run(show())
@@ -164,14 +167,14 @@ def logs(
 
 
 async def _show_log(
-    remote: Remote, found: Mapping[str, Any], *, follow: bool, stage: str | None, as_json: bool
+    remote: Remote, found: Mapping[str, Any], *, follow: bool, stage: str | None, item: int | None, as_json: bool
 ) -> None:
     from headrace.cli.follow import FINAL_STATES, log_pages
 
     after = 0
     ended = not follow or found["state"] in FINAL_STATES
     while True:
-        async for page in log_pages(remote, str(found["id"]), after=after):
+        async for page in log_pages(remote, str(found["id"]), after=after, item=item):
             after = int(page[-1]["number"])
             for line in page:
                 if stage in (None, line["stage"]):

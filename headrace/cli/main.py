@@ -14,11 +14,13 @@ import typer
 
 from headrace.cli import (
     automation,
+    backup,
     connector,
     demo,
     doctor,
     flow,
     flows,
+    items,
     jobs,
     keys,
     meltano,
@@ -74,10 +76,13 @@ for command in (
     jobs.jobs,
     jobs.job,
     jobs.logs,
+    items.items,
     jobs.cancel,
     flows.flows,
     flows.problems,
     doctor.doctor,
+    backup.backup,
+    backup.restore,
 ):
     app.command()(command)
 app.add_typer(automation.app, name="automation")

@@ -110,6 +110,7 @@ class ItemExecutor:
             job_id=work.job.id,
             item_id=item.id,
             grows=plan.grows,
+            batch=work.job.definition.removeprefix(f"{plan.item.project}/") if plan.grows else None,
             proxy=work.sealed.get(plan.item.proxy) if plan.item.proxy else None,
             options=plan.item.options,
             session=login.state if login else None,

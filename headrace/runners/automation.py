@@ -229,6 +229,7 @@ def _told(stage: Stage, call: ItemCall) -> bytes:
                 "run_id": call.item_id,
                 "attempt": call.attempt,
                 **({"job_run_id": str(call.job_id)} if call.grows else {}),
+                **({"job_id": call.batch} if call.batch else {}),
                 **({"auth_session_id": call.session_name} if call.session_name else {}),
             },
             "options": call.options,

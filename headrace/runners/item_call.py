@@ -31,6 +31,7 @@ class ItemCall:
         parameters: JSON object, as bytes.
         timeout_seconds: of this try; a function that extends its time has it whole again.
         attempt: number of the try, from 1; interrupted ones count.
+        batch: name of the definition that the job was made of, if it was.
         grows: whether further items will be run; else they are only reported.
         proxy: URL, with its password.
         options: plain values, such as `save_trace`.
@@ -50,6 +51,7 @@ class ItemCall:
     job_id: UUID
     item_id: str
     grows: bool
+    batch: str | None = None
     proxy: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     kind: Literal["api", "create", "check"] = "api"

@@ -23,7 +23,7 @@ from headrace.core.errors import (
     RootTakenError,
 )
 from headrace.core.event import Event
-from headrace.core.fan_out import FanOutRecord
+from headrace.core.fan_out import FanOutRecord, Item
 from headrace.core.job import Job, NewJob, StepRecord
 from headrace.core.outcome import Blame, Cause
 from headrace.core.plan import OnTaken, Plan
@@ -34,8 +34,9 @@ from headrace.services.announcements import Announcements
 from headrace.services.fan_outs import terminate
 from headrace.store import jobs
 from headrace.store.database import Connection, Database
+from headrace.store.fan_outs import Items
 from headrace.store.gathered import Gathered
-from headrace.store.logs import LogEntry, Logs
+from headrace.store.logs import JOB, LogEntry, Logs
 from headrace.store.sealing import Sealer
 
 
@@ -88,6 +89,7 @@ class Jobs:
         self._admission = admission
         self._announcements = announcements
         self._logs = logs
+        self._items = Items(database)
         self._by_root = Gathered(self._read_by_roots)
 
     async def submit(self, new: NewJob, plan: Plan) -> Submission:
@@ -210,8 +212,17 @@ class Jobs:
         async with self._database.connection() as connection:
             return await jobs.events_of(connection, job_id, after=after)
 
-    async def logs(self, job_id: UUID, *, after: int = 0, limit: int = 1000) -> list[LogEntry]:
-        return await self._logs.read(job_id, after=after, limit=limit)
+    async def logs(self, job_id: UUID, *, after: int = 0, limit: int = 1000, item: int | None = None) -> list[LogEntry]:
+        """
+        Read a job's log, or that of one of its items, which stands apart.
+        """
+        return await self._logs.read(job_id, after=after, limit=limit, step=JOB if item is None else item)
+
+    async def items(self, job_id: UUID, *, after: int = -1, limit: int = 1000) -> Sequence[Item]:
+        """
+        List a job's items in their order; whoever calls has read the job from its workspace.
+        """
+        return await self._items.of_job(job_id, after=after, limit=limit)
 
     async def cancel(self, job_id: UUID, *, by: str, workspace_id: UUID | None) -> Job:
         """
