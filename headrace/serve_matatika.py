@@ -99,6 +99,6 @@ def matatika_of(p: Parts) -> Matatika:
         git_schemes=settings.git_schemes,
     )
     deployments = Deployments(desk, projects)
-    follow_ups = FollowUps(doors, pipelines, jobs, runs, notices, arrived=deployments.arrived)
+    follow_ups = FollowUps(doors, pipelines, desk.components, jobs, runs, notices, arrived=deployments.arrived)
     retention = ProjectRetention(p.database, stored, projects, clock=now)
     return Matatika(desk, submit, follow_ups, deployments, retention)

@@ -69,6 +69,7 @@ class Component:
         properties: settings by name, and `_select` and `_metadata` for extractors; may be secrets.
         managed: made by the server; may not be changed.
         default: the workspace's default data store.
+        streams: of an extractor, as its last verification found them: name, selected, and fields with the same two.
     """
 
     id: UUID
@@ -81,6 +82,7 @@ class Component:
     draft: bool = False
     managed: bool = False
     default: bool = False
+    streams: tuple[dict[str, Any], ...] = ()
     created_at: datetime | None = None
     updated_at: datetime | None = None
 

@@ -236,6 +236,7 @@ class Command(Step, frozen=True, kw_only=True, tag="command"):
         plugins: by Meltano's plural of their type, definitions that are added to the project's own.
         words: what the command names (plugins, `plugin:command`, jobs): what they need is installed first.
         state_scope: the suffix of the state ids that are this command's alone; ids with no suffix are the workspace's.
+        streams_of: extractor whose streams are listed after the command, in the step's output; empty lists none.
     """
 
     project: str | None = None
@@ -245,6 +246,7 @@ class Command(Step, frozen=True, kw_only=True, tag="command"):
     plugins: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     words: tuple[str, ...] = ()
     state_scope: str = ""
+    streams_of: str = ""
 
 
 class Checkout(Step, frozen=True, kw_only=True, tag="checkout"):

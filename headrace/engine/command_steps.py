@@ -27,6 +27,7 @@ from headrace.runners.environments import Environments
 from headrace.runners.git import GitRules
 from headrace.runners.meltano import ProjectFolder, StateFiles, empty, requirements_of
 from headrace.runners.meltano_metrics import RecordCount
+from headrace.runners.meltano_streams import list_command, read_streams
 from headrace.runners.process import Exit
 from headrace.runners.redaction import Redactor, secrets_of
 from headrace.runners.stage import Stage, StepEnd
@@ -186,7 +187,10 @@ class CommandSteps:
                     desk.progress({"exit_code": exit_code(child.exit)})
                 raise
             await stage.heard()
-            return await _outcome(stage, ended)
+            outcome = await _outcome(stage, ended)
+            if step.streams_of and isinstance(outcome, Succeeded):
+                outcome = replace(outcome, output={**outcome.output, **await _selection(step, stage, project, path)})
+            return outcome
 
     @contextlib.asynccontextmanager
     async def _state(self, step: Command, desk: Desk, *, keep: bool) -> AsyncIterator[None]:
@@ -215,6 +219,22 @@ def exit_code(ended: Exit) -> int:
     Give the exit code as a shell would: of one that a signal ended, 128 and the signal's number.
     """
     return ended.code if ended.code is not None else _SIGNAL_BASE + (ended.signal or 0)
+
+
+async def _selection(step: Command, stage: Stage, project: ProjectFolder, path: Mapping[str, str]) -> dict[str, Any]:
+    """
+    Ask Meltano for an extractor's streams; what it cannot tell fails nothing.
+    """
+    listed = stage.root.work / "streams.json"
+    with listed.open("wb") as stdout:
+        argv = list_command(step.streams_of)
+        child = await stage.start("streams", argv, cwd=project.folder, variables=path, stdout=stdout.fileno())
+        ended = await child.wait()
+    streams = await asyncio.to_thread(read_streams, listed) if ended.succeeded else []
+    if not streams:
+        stage.book.write(f"The streams of {step.streams_of} could not be listed.", stage=step.name)
+        return {}
+    return {"extractor": step.streams_of, "selection": streams}
 
 
 async def _outcome(stage: Stage, ended: Exit) -> Succeeded | Failed:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 from headrace.core.errors import ConflictError, NotFoundError
@@ -65,14 +66,24 @@ class Components:
             FieldsError: a field is wrong.
             ConflictError: it is managed by the server, the name is taken, or the id belongs to something else.
         """
-        before = await self._resources.get("component", str(component.id))
-        if before is not None and component_of(before).managed:
+        kept = await self._resources.get("component", str(component.id))
+        before = component_of(kept) if kept is not None else None
+        if before is not None and before.managed:
             raise ConflictError(f"{component.name} is managed by the server.", "Make a component of your own.")
         refuse("datacomponent", component_problems(around, component))
         stores = [each for each in around.components.values() if each.type == "loaders" and each.created_at]
         default = component.type == "loaders" and not any(each.default for each in stores if each.id != component.id)
-        row, new = await self._resources.put(as_resource(replace(component, default=default)))
+        streams = before.streams if before is not None and before.plugin == component.plugin else ()
+        row, new = await self._resources.put(as_resource(replace(component, default=default, streams=streams)))
         return component_of(row), new
+
+    async def found_streams(self, workspace_id: UUID, name: str, streams: Iterable[dict[str, Any]]) -> None:
+        """
+        Keep what a verification has found of a component; of one that is gone nothing.
+        """
+        row = await self._resources.named("component", workspace_id, name)
+        if row is not None:
+            await self._resources.put(as_resource(replace(component_of(row), streams=tuple(streams))))
 
     async def make_default(self, around: Surroundings, component: Component) -> None:
         """
@@ -130,6 +141,7 @@ def component_of(row: Resource) -> Component:
         draft=body.get("draft", False),
         managed=body.get("managed", False),
         default=body.get("default", False),
+        streams=tuple(body.get("streams", ())),
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
@@ -152,6 +164,7 @@ def as_resource(component: Component) -> Resource:
             "managed": component.managed,
             "default": component.default,
             "store": component.type == "loaders",
+            "streams": list(component.streams),
         },
         secret=dict(component.properties),
     )

@@ -175,6 +175,7 @@ def _step(around: Surroundings, pipeline: Pipeline, asked: Asked) -> Command:
         meltano=meltano_of(around) if needs_meltano else (),
         plugins=_added_plugins(around, pipeline),
         words=() if pipeline.script else tuple(words),
+        streams_of=pair[0].name if pair and asked.type == "PIPELINE_VERIFY" else "",
         state_scope=str(pipeline.id),
     )
 

@@ -18,6 +18,7 @@ from headrace.core.state import JobState
 from headrace.dialects.matatika.doors import Doors
 from headrace.dialects.matatika.project import status
 from headrace.dialects.matatika.run import RunPipelines
+from headrace.services.components import Components
 from headrace.services.notices import Notices
 from headrace.services.pipeline_checks import DEPLOY
 from headrace.services.pipeline_jobs import PipelineJobs
@@ -38,6 +39,7 @@ class FollowUps:
         self,
         doors: Doors,
         pipelines: Pipelines,
+        components: Components,
         jobs: PipelineJobs,
         runs: RunPipelines,
         notices: Notices,
@@ -46,6 +48,7 @@ class FollowUps:
     ) -> None:
         self._doors = doors
         self._pipelines = pipelines
+        self._components = components
         self._jobs = jobs
         self._runs = runs
         self._notices = notices
@@ -72,6 +75,8 @@ class FollowUps:
         await self._tell(job, "JOB_ENDED", f"{kind} of {job.name} ended: {word}.{said}", alert=word == "ERROR")
         if job.state is JobState.COMPLETED and kind in ("WORKSPACE_INIT", "WORKSPACE_DEPLOY"):
             await self._apply(job)
+        if job.state is JobState.COMPLETED and kind == "PIPELINE_VERIFY":
+            await self._verified(job)
         if job.state is JobState.COMPLETED and kind in ("PIPELINE_RUN", "WORKSPACE_DEPLOY"):
             await self._trigger(job, DEPLOY if kind == "WORKSPACE_DEPLOY" else job.name)
         await self._jobs.followed(job)
@@ -81,6 +86,11 @@ class FollowUps:
             await self._arrived(job)
         except CallerError as error:
             log.error("deployment refused", workspace=job.workspace, reason=error.reason)
+
+    async def _verified(self, job: Job) -> None:
+        found = next((step.output for step in job.steps if "selection" in step.output), None)
+        if found is not None:
+            await self._components.found_streams(job.workspace_id, str(found["extractor"]), found["selection"])
 
     async def _trigger(self, job: Job, name: str) -> None:
         for pipeline in await self._pipelines.all(job.workspace_id):

@@ -116,6 +116,7 @@ def component_view(
         "name": component.name,
         "properties": _masked(component.properties, settings, secrets=secrets),
         "commands": component.commands,
+        "streams": list(component.streams) or None,
         "dataPlugin": component.plugin,
         "dataPluginType": component.type.rstrip("s").upper() if component.type else None,
         "repositoryPath": f"datastores/{component.name}.yml" if component.type == "loaders" else None,

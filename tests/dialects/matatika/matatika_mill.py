@@ -98,7 +98,7 @@ class Mill:
         )
         self.deployments = Deployments(self.desk, self.projects)
         self.follow_ups = FollowUps(
-            doors, self.pipelines, self.jobs, self.runs, notices, arrived=self.deployments.arrived
+            doors, self.pipelines, self.desk.components, self.jobs, self.runs, notices, arrived=self.deployments.arrived
         )
         self.commands = CommandSteps(
             house.files,

@@ -119,3 +119,27 @@ async def test_a_pipeline_of_an_unknown_package_is_failed_and_says_so(mill: Mill
 
     assert shown["status"] == "FAILED"
     assert (config["type"], config["status"]) == ("PIPELINE_CONFIG", "ERROR")
+
+
+async def test_a_verification_shows_the_streams_of_its_extractor(mill: Mill) -> None:
+    """
+    Section 5.3: `streams` of a component are filled by verification, with what the selection rules make of each field.
+    """
+    write_project(mill.project)
+    await mill.deployments.tick()
+    pair = ["tap-jsonl", "target-jsonl"]
+    pipeline = await mill.pipeline("x", dataComponents=pair, properties={"tap-jsonl._select": '["flights.id"]'})
+
+    job = (await mill.client.post(f"pipelines/{pipeline}/verification")).json()
+    await mill.work()
+    await mill.follow_ups.tick()
+
+    assert (await mill.job(job["id"]))["status"] == "COMPLETE", await mill.logs(job["id"])
+    listed = (await mill.client.get(f"{mill.workspace}/datacomponents")).json()["_embedded"]["datacomponents"]
+    (tap,) = [each for each in listed if each["name"] == "tap-jsonl"]
+    (stream,) = tap["streams"]
+    fields = {each["name"]: each["selected"] for each in stream["fields"]}
+    assert (stream["name"], stream["selected"]) == ("flights", "SELECTED")
+    assert (fields["id"], fields["name"]) == ("AUTOMATIC", "EXCLUDED")
+    changed = await mill.client.put(f"datacomponents/{tap['id']}", json={"properties": {"api_token": "t"}})
+    assert changed.json()["streams"] == tap["streams"]
