@@ -5,8 +5,11 @@ Open-source taps, scripts and targets as their users install them, each in an en
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
 from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -148,20 +151,34 @@ def test_an_error_told_by_gluestick_is_the_jobs_message(server: RunningServer, w
     assert record["message"].startswith("ERROR: The contacts cannot be mapped. Cause: contact 'forbidden'")
 
 
-@row("6.4 kill", "6.1 incremental_target_state.json")
+@row("6.4 kill", "6.1 incremental_target_state.json", "6.4 re-trigger")
 def test_a_killed_target_hands_over_what_it_did(server: RunningServer, work: Path) -> None:
     """
-    A target of the SDK that is asked to end drains, and leaves what it did in `incremental_target_state.json`.
+    A target of the SDK that is asked to end drains, and leaves what it did in `incremental_target_state.json`; when the job's export
+    is run again, it goes on from there.
     """
-    job = server.submit("crm", "hand-over", {"override_target_config": {"stay": True}}).json()
-    eventually((work / "hand-over.json").exists, seconds=ENVIRONMENT_SECONDS, what="the first contact is written")
+    gate = work / "gate"
+    job = server.submit("crm", "hand-over", {"override_target_config": {"stay": str(gate)}}).json()
+    server.wait_for(job, lambda record: record["status"].startswith("EXPORT"), seconds=ENVIRONMENT_SECONDS)
+    eventually((work / "hand-over.json").exists, seconds=60, what="the first contact is written")
 
     server.client.post("/hotglue/demo/crm/hand-over/jobs/kill", params={"job_root": job["s3_root"]})
     record = server.wait(job, seconds=15)
+    gate.touch()
+    again = server.client.post(f"/api/v1/jobs/{record['task_id']}/rerun", json={"from_step": "export"})
+    (rerun,) = server.client.get("/hotglue/demo/crm/hand-over/jobs", params={"count": 1}).json()
+    rerun = server.wait(rerun)
 
     assert record["status"] == "EXPORT_FAILED"
     left = json.loads((server.folder(record) / "incremental_target_state.json").read_text())
     assert [entry["id"] for entry in left["bookmarks"]["Contacts"]] == ["C-1"]
+    assert again.status_code == 201, again.text
+    assert rerun["status"] == "JOB_COMPLETED", rerun["message"]
+    assert [entry.get("id") for entry in rerun["metrics"]["exportDetails"]["Contacts"]] == ["C-1", None, "C-2"], rerun[
+        "metrics"
+    ]
+    assert rerun["metrics"]["exportSummary"]["Contacts"] == {"success": 2, "fail": 1, "existing": 0, "updated": 0}
+    assert json.loads((work / "hand-over.json").read_text()) == {"Ada": "C-1", "Grace": "C-2"}
 
 
 def test_a_flow_without_a_script_passes_the_records_on(server: RunningServer, work: Path) -> None:
@@ -244,7 +261,16 @@ def test_a_rest_source_into_duckdb(server: RunningServer, work: Path, flights: s
 
     assert record["status"] == "JOB_COMPLETED", record["message"]
     assert record["processed_rows"] == 250
-    assert file.stat().st_size > 0
+    assert rows_in_duckdb(server, file, "flights") == 250
+
+
+def rows_in_duckdb(server: RunningServer, file: Path, table: str) -> int:
+    """
+    Count the rows of a table by the DuckDB that the target brought along.
+    """
+    count = f"import duckdb; print(duckdb.connect({str(file)!r}).sql('select count(*) from {table}').fetchone()[0])"
+    pythons = [path for path in server.home.rglob("bin/python") if list(path.parent.glob("target-duckdb"))]
+    return int(subprocess.run([pythons[0], "-c", count], capture_output=True, check=True, timeout=60).stdout)
 
 
 @pytest.mark.chaos
@@ -282,5 +308,6 @@ def test_postgres_to_postgres(server: RunningServer, empty_database_url: str) ->
         record = server.run("people", "acme", seconds=ENVIRONMENT_SECONDS)
 
         assert record["status"] == "JOB_COMPLETED", record["message"]
-        copied = database.execute("select * from pg_tables where schemaname = 'copied'").fetchall()
-        assert copied, server.logs(record)
+        ((table,),) = database.execute("select tablename from pg_tables where schemaname = 'copied'").fetchall()
+        people = database.execute(f'select count(distinct id), sum(score), min(born)::date from copied."{table}"')
+        assert people.fetchone() == (500, Decimal("31312.50"), date(2000, 1, 2)), server.logs(record)

@@ -26,6 +26,7 @@ async def send(client: httpx2.AsyncClient, *files: tuple[str, bytes], path: str 
 
 
 @row("2.2 W3")
+@row("2.2 W3")
 async def test_w3_what_is_uploaded_is_listed_kept_whole_and_cleared(client: httpx2.AsyncClient, house: House) -> None:
     """
     Each byte arrives, whatever it is; a file of the same name is replaced; another tenant has none of it.
@@ -104,6 +105,7 @@ async def test_w3_the_files_go_with_the_tenant(client: httpx2.AsyncClient) -> No
     assert (await client.get(FILES)).json() == []
 
 
+@row("2.2 W3")
 async def test_w3_picked_files_are_a_setting_of_the_source(client: httpx2.AsyncClient) -> None:
     path = "/hotglue/demo/flights/acme/taps/tap-flights/files"
     files: list[Any] = [{"path": "/in/a.csv"}]
@@ -117,6 +119,7 @@ async def test_w3_picked_files_are_a_setting_of_the_source(client: httpx2.AsyncC
 
 
 @pytest.mark.parametrize("picker", ["sheets?query=x", "sftp?path=/"])
+@row("2.2 W3")
 async def test_w3_pickers_of_other_products_say_what_to_do_instead(client: httpx2.AsyncClient, picker: str) -> None:
     reply = await client.get(f"/hotglue/demo/flights/acme/taps/{picker}")
 

@@ -2,7 +2,8 @@
 A target on hotglue's own target SDK, over a CRM that is a JSON file: `{name: id}`.
 
 A contact whose name begins with `bad` is refused; one that comes with an id, its own or the one that the id map gives, is updated; one whose name
-is there already exists. With `stay` in the settings it handles the first contact and then waits to be asked to hand over.
+is there already exists. With `stay` in the settings it handles the first contact and then waits to be asked to hand over, unless the file
+of that name is there.
 """
 
 import json
@@ -37,7 +38,8 @@ class Contacts(HotglueSink):
             return known[name], True, {"existing": True}
         known[name] = f"C-{len(known) + 1}"
         file.write_text(json.dumps(known))
-        while self.config.get("stay") and not self._target._shutdown_requested.is_set():
+        gate = Path(self.config.get("stay") or ".")
+        while not gate.exists() and not self._target._shutdown_requested.is_set():
             time.sleep(0.05)
         return known[name], True, {}
 
@@ -47,7 +49,7 @@ class TargetCrm(TargetHotglue):
     MAX_PARALLELISM = 1
     SINK_TYPES = (Contacts,)
     config_jsonschema = th.PropertiesList(
-        th.Property("file", th.StringType, required=True), th.Property("stay", th.BooleanType)
+        th.Property("file", th.StringType, required=True), th.Property("stay", th.StringType)
     ).to_dict()
 
 
