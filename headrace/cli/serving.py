@@ -47,8 +47,18 @@ def init(
         say_json({"project": str(folder), "files": [str(file) for file in files]})
     elif to_people():
         print(f"The project is in {folder}. Serve it with: headrace up --project {shlex.quote(str(folder))}")
+        if not automation:
+            print(_WHAT_IT_HAS)
     else:
         print(folder)
+
+
+_WHAT_IT_HAS = """
+Then, with the KEY that `headrace up` prints:
+  the flow flights           headrace run flights --tenant acme --follow
+  the batch demo-batch       curl -X POST -H "x-api-key: KEY" http://127.0.0.1:8450/intuned/api/v1/workspace/demo/projects/demo/jobs/demo-batch/trigger
+  the pipeline flights-daily see README.md in it: a call of Matatika's API
+and `headrace jobs`, `headrace items ID`, `headrace logs ID` show how they went."""
 
 
 def say_progress(line: str) -> None:

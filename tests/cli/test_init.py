@@ -6,11 +6,16 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from headrace.cli.init import write_project
 from headrace.core.errors import ConflictError, EnvironmentBuildError, NotFoundError
+from headrace.services.meltano_projects import Snapshot
+from headrace.services.project_definitions import definitions_of
+from headrace.store.automation_projects import project_folders, read_automation_project
+from headrace.store.meltano_folder import read_folder
 from headrace.store.project import load_project
 
 
@@ -33,6 +38,20 @@ def test_the_demo_project_loads_without_a_problem(demo: Path) -> None:
         ("flights", ["acme"])
     ]
     assert result.project.flows[0].script is not None
+
+
+def test_the_demo_has_a_batch_and_a_pipeline(demo: Path) -> None:
+    """
+    Workspace demo has one of each; neither needs a browser or Meltano itself.
+    """
+    (folder,) = project_folders(demo)
+    automations = read_automation_project(folder)
+    meltano = read_folder(demo / "meltano")
+    found = definitions_of(Snapshot(folder=meltano), UUID(int=0))
+
+    assert (automations.name, list(automations.jobs)) == ("demo", ["demo-batch"])
+    assert (found.problems, [pipeline.name for pipeline in found.pipelines]) == ((), ["flights-daily"])
+    assert found.pipelines[0].script
 
 
 def test_the_demo_has_all_its_data(demo: Path) -> None:
