@@ -76,6 +76,24 @@ class AuthSessions:
         await self._table.set_pending(session.id, new.id)
         await self._jobs.submit(new, plan)
 
+    async def record(self, workspace_id: UUID, project: str, new: NewJob, plan: Plan, *, state: bytes) -> None:
+        """
+        Keep a login that a person has recorded, and start checking it.
+
+        Raises:
+            ConflictError: the one of that name is made by code.
+        """
+        name = _name_of(plan)
+        if not await self._table.record(
+            self._new_id(), workspace_id=workspace_id, project=project, name=name, state=state
+        ):
+            raise ConflictError(
+                f"The auth session {name!r} is made by code, and cannot be recorded.", "Update it, or use another id."
+            )
+        session = await self.get(workspace_id, project, name)
+        await self._table.set_pending(session.id, new.id)
+        await self._jobs.submit(new, plan)
+
     async def keep_code(self, workspace_id: UUID, project: str, name: str, *, parameters: bytes) -> None:
         """
         See to it that a login is there that a file of the project defines; it is made when it is first needed. One that is there stays.

@@ -106,6 +106,36 @@ class AuthSessions:
             )
         )  # fmt: skip
 
+    async def record(self, session_id: UUID, *, workspace_id: UUID, project: str, name: str, state: bytes) -> bool:
+        """
+        Keep a state that a person has recorded, in a new login or in one of that kind; it has yet to be checked. False when the one of that
+        name is of another kind.
+        """
+        async with self._database.transaction() as connection:
+            await connection.execute(
+                """
+                insert into auth_session (id, workspace_id, project, name, kind, sealed)
+                values (%(id)s, %(workspace_id)s, %(project)s, %(name)s, 'recorder', %(sealed)s)
+                on conflict (workspace_id, project, name) do nothing
+                """,
+                {
+                    "id": session_id, "workspace_id": workspace_id, "project": project, "name": name,
+                    "sealed": self._seal(session_id, None, None, None),
+                },
+            )  # fmt: skip
+            found = await self.find(connection, workspace_id, project, name)
+            if found is None or found.session.kind is not SessionKind.RECORDER:
+                return False
+            await connection.execute(
+                """
+                update auth_session set sealed = %(sealed)s, generation = generation + 1, status = 'expired', checked_at = null,
+                                        failed_at = null, failure = null, updated_at = now()
+                where id = %(id)s
+                """,
+                {"id": found.session.id, "sealed": self._seal(found.session.id, None, state, None)},
+            )
+        return True
+
     async def set_pending(self, session_id: UUID, job_id: UUID) -> None:
         """
         Say which job makes it now.

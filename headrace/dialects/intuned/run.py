@@ -131,10 +131,7 @@ class StartAutomations:
             InvalidError: the project has sessions off, or no code can make its sessions.
             ConflictError: the session was recorded by a person.
         """
-        if not place.project.auth_sessions:
-            raise InvalidError(
-                f"Project {place.project.name!r} has auth sessions off.", "Set `authSessions.enabled` in its settings."
-            )
+        _need_sessions(place.project)
         if place.project.recorded_sessions:
             raise by_hand(place.project)
         name = session.name if session else body.id or self.new_run_id()
@@ -143,6 +140,20 @@ class StartAutomations:
         await self._sessions.make(
             place.workspace.id, place.project.name, new, plan, parameters=bytes(body.parameters), proxy=body.proxy
         )
+        return str(new.id)
+
+    async def record_session(self, place: Place, name: str, state: bytes) -> str:
+        """
+        Keep a session that a person has recorded, and start checking it; gives the operation's id.
+
+        Raises:
+            InvalidError: the project has sessions off.
+            ConflictError: the session of that name is made by code.
+        """
+        _need_sessions(place.project)
+        use, sealed = validating(name, ValidateBody())
+        new, plan = compile_operation(place.project, self._asked(place, "api"), use, sealed)
+        await self._sessions.record(place.workspace.id, place.project.name, new, plan, state=state)
         return str(new.id)
 
     async def validate_session(self, place: Place, session: AuthSession, body: ValidateBody) -> str:
@@ -168,6 +179,13 @@ class StartAutomations:
 
     def new_run_id(self) -> str:
         return run_id(self._chance(RUN_ID_LENGTH))
+
+
+def _need_sessions(project: AutomationProject) -> None:
+    if not project.auth_sessions:
+        raise InvalidError(
+            f"Project {project.name!r} has auth sessions off.", "Set `authSessions.enabled` in its settings."
+        )
 
 
 def shown_of(batch: Batch) -> JobBody:

@@ -21,7 +21,8 @@ from headrace.core.job import Job
 from headrace.dialects.intuned.places import IntunedServices, Places
 from headrace.dialects.intuned.project import parse_uuid, run_result, run_status, when
 from headrace.dialects.intuned.run import Place
-from headrace.dialects.intuned.session_wire import decode_session, decode_validate
+from headrace.dialects.intuned.session_wire import check_state, decode_session, decode_validate
+from headrace.dialects.intuned.wire import check_session_id
 from headrace.http.reply import json_reply
 
 _STATUS: Final = {
@@ -52,6 +53,7 @@ class SessionRoutes:
             Route(sessions + "/create/{operation}/resume", self.resume, methods=["POST"]),
             Route(session, self.one, methods=["GET"]),
             Route(session, self.delete, methods=["DELETE"]),
+            Route(session + "/state", self.record, methods=["PUT"]),
             Route(session + "/update", self.update, methods=["POST"]),
             Route(session + "/update/{operation}/result", self.update_result, methods=["GET"]),
             Route(session + "/update/{operation}/resume", self.resume, methods=["POST"]),
@@ -79,6 +81,15 @@ class SessionRoutes:
         body = decode_session(await request.body(), with_id=False)
         operation = await self._services.start.make_session(place, session, body)
         return json_reply({"status": "started", "operationId": operation}, HTTPStatus.CREATED)
+
+    async def record(self, request: Request) -> Response:
+        """
+        Keep a session that a person has recorded in a browser of theirs; ours.
+        """
+        place = await self._places.project(request, Scope.LINK)
+        check_session_id(name := request.path_params["session"], "id")
+        operation = await self._services.start.record_session(place, name, check_state(await request.body()))
+        return json_reply({"status": "pending", "operationId": operation}, HTTPStatus.CREATED)
 
     async def validate(self, request: Request) -> Response:
         place, session = await self._session(request, Scope.RUN)

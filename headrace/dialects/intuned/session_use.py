@@ -112,7 +112,7 @@ def by_hand(project: AutomationProject) -> InvalidError:
     """
     return InvalidError(
         f"The sessions of project {project.name!r} are recorded by a person, and this server has no recorder.",
-        "Set `authSessions.type` to API in its settings, and write auth-sessions/create.py.",
+        "Record it in a browser of yours and send its state to auth-sessions/<id>/state; or set `authSessions.type` to API.",
     )
 
 

@@ -4,7 +4,9 @@ What Intuned's calls for auth sessions carry, checked; see `wire.py` for the sou
 
 from __future__ import annotations
 
-from msgspec import Raw
+from typing import Any
+
+from msgspec import Raw, field
 
 from headrace.dialects.intuned.wire import (
     Model,
@@ -14,7 +16,10 @@ from headrace.dialects.intuned.wire import (
     check_tries,
     decode,
     seconds,
+    wrong,
 )
+
+_STATE_BYTES = 2 * 2**20
 
 
 class SessionBody(Model, frozen=True):
@@ -51,6 +56,25 @@ def decode_session(body: bytes, *, with_id: bool) -> SessionBody:
     check_parameters(session.parameters, "parameters")
     check_tries(session)
     return session
+
+
+class _State(Model, frozen=True, rename=None):
+    cookies: list[dict[str, Any]] | None = None
+    origins: list[dict[str, Any]] | None = None
+    session_storage: list[dict[str, Any]] | None = field(default=None, name="sessionStorage")
+
+
+def check_state(body: bytes) -> bytes:
+    """
+    Give the state of a session as it came: cookies and storages as `auth-session.json` and Playwright's storage state have them.
+
+    Raises:
+        InvalidError: it is not as it should be; the reason names the field.
+    """
+    if len(body) > _STATE_BYTES:
+        raise wrong("state", f"has {len(body)} bytes", f"Give at most {_STATE_BYTES}.")
+    decode(body, _State)
+    return body
 
 
 def decode_validate(body: bytes) -> ValidateBody:

@@ -336,17 +336,33 @@ async def test_an_operation_asks_for_nothing(shop: Shop) -> None:
 
 
 @row("§3.12 MANUAL sessions cannot be recreated")
-async def test_no_code_makes_the_sessions_of_a_recorded_project(shop: Shop, automations: Any) -> None:
+async def test_no_code_makes_the_sessions_of_a_recorded_project(shop: Shop, executor: ItemExecutor) -> None:
     """
-    Creating one is refused, with parameters or with a run's own input.
+    Creating one is refused, with parameters or with a run's own input. Ours: what a person has recorded is kept by a call of its own; once its
+    check fails, so does its validation.
     """
     shop.write(type="MANUAL", startUrl="https://shop.test/login", finishUrl="https://shop.test/orders")
-    await automations.reload()
+    (shop.folder / "valid").write_text("recorded-cookie")
+    await shop.reload()
     create = await shop("POST", "/auth-sessions/create", {"id": "ada", "parameters": PARAMETERS})
     run = await shop("POST", "/run/start", {"api": "read", "parameters": {}, "authSession": {"runtimeInput": {}}})
 
-    assert [reply.status_code for reply in (create, run)] == [400, 400]
+    state = {"cookies": [{"name": "sid", "value": "recorded-cookie"}], "origins": [], "sessionStorage": None}
+    async with shop.api.kit.workers(executor):
+        recorded = (await shop("PUT", "/auth-sessions/eve/state", state)).json()
+        kept = await shop.operation(f"/auth-sessions/eve/validate/{recorded['operationId']}/result")
+        shown = await shop.session("eve")
+        used = await shop.validate("eve")
+        shop.expire()
+        failed = await shop.validate("eve", checkAttempts=1)
+    wrong = await shop("PUT", "/auth-sessions/eve/state", {"cookies": "none"})
+    update = await shop("POST", "/auth-sessions/eve/update", {"parameters": PARAMETERS})
+
+    assert [reply.status_code for reply in (create, run, wrong, update)] == [400] * 4
     assert "recorder" in create.json()["message"]
+    assert (kept["status"], used["status"], shown["type"], shown["status"]) == ("done", "done", "RECORDER", "READY")
+    assert failed["error"]["code"] == "check-attempts-failed"
+    assert shop.count("create") == 0
 
 
 @row("§3.11 check-attempts-failed")
