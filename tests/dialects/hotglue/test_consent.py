@@ -164,6 +164,30 @@ async def test_w1_the_widgets_popup_ends_with_tokens_in_the_connection(
     }  # fmt: skip
 
 
+@row("2.2 W1")
+@pytest.mark.usefixtures("connector")
+async def test_w1_a_v2_connector_begins_at_its_auth_url_and_comes_back_to_v2(
+    client: httpx2.AsyncClient, house: House, provider: Provider
+) -> None:
+    """
+    The widget's state of a V2 connector names it `entity_id`; what follows a link follows the consent.
+    """
+    path = "/hotglue/v2/demo/flights/zeta/linkedConnectors"
+    await client.post(path, json={"connector": {"id": "tap-flights", "config": {"shop": "s"}}})
+    offered = (await client.get("/hotglue/v2/demo/flights/supportedConnectors")).json()
+    url = urlsplit(next(each["auth_url"] for each in offered if each["id"] == "tap-flights"))
+    said = json.loads(widget_state(await public_key(house), entity_id="tap-flights", entity_type="connector"))
+    del said["tap_name"]
+
+    way = await client.get(url.path, params={"response_type": "code", "state": json.dumps(said)})
+    back = await client.get("/hotglue/v2/entity/auth", params=provider.consent(way.headers["location"]))
+
+    assert provider.redirect.endswith("/hotglue/v2/entity/auth")
+    assert back.status_code == 200
+    [linked] = (await client.get(f"{path}?config=true")).json()
+    assert (linked["id"], linked["disconnected"], linked["config"]["access_token"]) == ("tap-flights", False, "at-1")
+
+
 @pytest.mark.usefixtures("connector")
 async def test_w1_another_browser_cannot_bring_the_way_back(
     app: FastAPI, client: httpx2.AsyncClient, house: House, provider: Provider
