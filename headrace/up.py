@@ -69,7 +69,8 @@ async def run_up(settings: Settings, *, on_ready: Callable[[str, str | None], No
             tree.was_ready.set()
             on_ready(url, key if made else None)
 
-        duties.append(asyncio.create_task(_tell_ready(home, address, url, ready)))
+        told = {"url": url, "pid": os.getpid(), **({"database": database_url} if postgres else {})}
+        duties.append(asyncio.create_task(_tell_ready(home, address, told, ready)))
         await _until(stop, tree)
         log.info("stopping")
         for duty in duties:
@@ -184,13 +185,15 @@ async def _keep_database(postgres: EmbeddedPostgres) -> None:
             await asyncio.sleep(_RESTART_SECONDS[-1])
 
 
-async def _tell_ready(home: Path, address: tuple[str, int], url: str, on_ready: Callable[[], None]) -> None:
+async def _tell_ready(
+    home: Path, address: tuple[str, int], told: Mapping[str, object], on_ready: Callable[[], None]
+) -> None:
     """
-    Wait until the server answers `GET /readyz` with 200, then leave its address in the home.
+    Wait until the server answers `GET /readyz` with 200, then leave word of it in the home: where it and its embedded database are.
     """
     while not await _answers(*address):  # noqa: ASYNC110 - another process answers; there is nothing to wait on
         await asyncio.sleep(_LOOK_SECONDS)
-    write_private(home / "server.json", json.dumps({"url": url, "pid": os.getpid()}))
+    write_private(home / "server.json", json.dumps(told))
     on_ready()
 
 
