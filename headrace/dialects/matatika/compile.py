@@ -162,7 +162,8 @@ def _step(around: Surroundings, pipeline: Pipeline, asked: Asked) -> Command:
         case "PIPELINE_VERIFY":
             name, wall_seconds = "verify", INSTALL_LIMITS_SECONDS
             if pair:
-                argv = ["meltano", "config", "test", pair[0].name]
+                # Meltano 4.4 minds no `auto_install` here, and would install anew into the environment that other jobs share.
+                argv = ["meltano", "config", "test", "--no-install", pair[0].name]
         case _:
             name, wall_seconds = "config", INSTALL_LIMITS_SECONDS
     needs_meltano = (has_plugins if pipeline.script else bool(words)) or bool(argv)

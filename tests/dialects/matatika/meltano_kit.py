@@ -20,6 +20,25 @@ import sys
 print("ERROR the source is not there", file=sys.stderr, flush=True)
 sys.exit(3)
 """,
+    # Goes on from its state, one record a run; what it does besides is said by its setting `mode`.
+    "moody": """
+import json, os, pathlib, sys, time
+mode, once = os.environ.get("TAP_MOODY_MODE", ""), pathlib.Path(os.environ["ROOT"], "once")
+state = json.loads(pathlib.Path(sys.argv[sys.argv.index("--state") + 1]).read_text()) if "--state" in sys.argv else {}
+first_time = not once.exists()
+once.touch()
+if mode == "sleep" or (mode == "sleep-once" and first_time):
+    print(f"asleep as {os.getpid()}", file=sys.stderr, flush=True)
+    time.sleep(300)
+number = state.get("last", 0) + 1
+schema = {"type": "object", "properties": {"id": {"type": "integer"}}}
+print(json.dumps({"type": "SCHEMA", "stream": "flights", "schema": schema, "key_properties": ["id"]}))
+print(json.dumps({"type": "RECORD", "stream": "flights", "record": {"id": number}}))
+print(json.dumps({"type": "STATE", "value": {"last": number}}), flush=True)
+if mode == "fail-once" and first_time:
+    print("CRITICAL the source went away", file=sys.stderr, flush=True)
+    sys.exit(3)
+""",
 }
 
 
@@ -58,6 +77,7 @@ def write_project(
                 "namespace": f"tap_{script}",
                 "executable": f"./{script}.py",
                 "capabilities": ["state"],
+                "settings": [{"name": "mode"}],
                 "config": {},
             }
         )

@@ -106,6 +106,30 @@ async def test_a_component_under_a_name_of_its_own_inherits_its_plugin(mill: Mil
     assert [json.loads(line)["id"] for line in file.read_text().splitlines()] == [9]
 
 
+@row("3 J8")
+async def test_a_verification_tries_the_extractor_and_installs_nothing(mill: Mill) -> None:
+    """
+    Meltano reads one record with the pipeline's settings; the environments that other jobs share stay as they are.
+    """
+    write_project(mill.project)
+    pipeline = await mill.pipeline("tested", dataComponents=["tap-jsonl", "target-jsonl"])
+
+    async def verify() -> dict[str, object]:
+        made = (await mill.client.post(f"pipelines/{pipeline}/verification")).json()
+        await mill.work()
+        return await mill.job(made["id"], **{"enable-task-details": "true"})
+
+    good = await verify()
+    write_project(mill.project, path="missing.jsonl")
+    bad = await verify()
+    said = [await mill.logs(str(job["id"])) for job in (good, bad)]
+
+    assert (good["status"], good["exitCode"]) == ("COMPLETE", 0), said[0]
+    assert (bad["status"], bad["exitCode"]) == ("ERROR", 1), said[1]
+    assert "Plugin configuration is invalid" in str(bad["errorMessage"])
+    assert not any("nstalling" in each or "Creating virtual environment" in each for each in said)
+
+
 @row("6.5 FAILED")
 async def test_a_pipeline_of_an_unknown_package_is_failed_and_says_so(mill: Mill) -> None:
     """
