@@ -218,6 +218,8 @@ def secrets_in(work: Work) -> frozenset[str]:
     named = {
         name for step in work.plan.steps for tool in Tool.of(step) if tool.connector for name in tool.connector.secrets
     }
+    # What a dialect seals as secrets are such whatever they are called: their plugin says so.
+    named |= set(work.sealed.get("secrets", {}))
     found: set[str] = set()
     for linked in work.connections.values():
         found |= secrets_of(linked.config, named)

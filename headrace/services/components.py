@@ -170,9 +170,9 @@ def as_resource(component: Component) -> Resource:
     )
 
 
-def is_secret(name: str, settings: Iterable[Setting]) -> bool:
+def is_secret(name: str, settings: Iterable[Setting], value: str) -> bool:
     """
-    Say whether a setting is to be hidden from those who may not see secrets: its plugin says so, or its name does.
+    Say whether a setting is to be hidden from those who may not see secrets: its plugin says so, its name does, or its value has a password.
     """
     declared = next((setting for setting in settings if setting.name == name), None)
-    return bool(declared and declared.sensitive) or bool(secrets_of({name: "a-value-that-counts"}))
+    return bool(declared and declared.sensitive) or bool(secrets_of({name: value or "a-value-that-counts"}))

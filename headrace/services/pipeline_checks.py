@@ -28,9 +28,7 @@ def problems_of(around: Surroundings, pipeline: Pipeline) -> list[FieldProblem]:
         if name not in around.components:
             known = ", ".join(sorted(around.components)) or "none"
             found.append(FieldProblem("dataComponents", name, f"there is no data component {name}; known: {known}"))
-    known_words = {*around.components, *around.project.jobs, *around.project.mappings}
-    unknown = [word for word in pipeline.actions if word.partition(":")[0] not in known_words]
-    found += [FieldProblem("actions", word, f"there is no component or job {word.split(':')[0]}") for word in unknown]
+    found += _unknown_actions(around, pipeline)
     found += _missing_settings(around, pipeline)
     found += _trigger_problems(around, pipeline)
     return found
@@ -50,6 +48,20 @@ def _form_problems(pipeline: Pipeline) -> Iterable[FieldProblem]:
             spring_cron.check(pipeline.schedule, published=not pipeline.from_file)
         except InvalidError as error:
             yield FieldProblem("schedule", pipeline.schedule, str(error), "Pattern")
+
+
+def _unknown_actions(around: Surroundings, pipeline: Pipeline) -> Iterable[FieldProblem]:
+    """
+    Find the words that Meltano would not know, those of the project's jobs included.
+    """
+    jobs = around.project.jobs
+    known = {*around.components, *around.project.mappings}
+    for word in pipeline.actions:
+        for block in jobs.get(word, (word,)):
+            name = block.partition(":")[0]
+            if name not in known:
+                where = f" in the job {word}" if word in jobs else ""
+                yield FieldProblem("actions", word, f"there is no component or job {name}{where}")
 
 
 def _missing_settings(around: Surroundings, pipeline: Pipeline) -> Iterable[FieldProblem]:

@@ -150,6 +150,8 @@ def _of_schedule(schedule: MeltanoSchedule, workspace_id: UUID) -> Pipeline:
 
 
 def _pipeline(name: str, file: str, document: Any, workspace_id: UUID) -> Pipeline:
+    if not document:  # as a file is while an editor writes it
+        raise _wrong(file, "the file", "a mapping with something in it")
     body = _checked(file, document, _PIPELINE_KEYS)
     schedule = _text(file, body, "schedule")
     return _new(

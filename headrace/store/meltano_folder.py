@@ -69,6 +69,7 @@ def read_folder(folder: Path) -> MeltanoFolder:
     Read what a folder defines; a wrong file is a problem and costs what it defines.
     """
     problems: list[DefinitionError] = []
+    home = folder.resolve()
 
     def document(name: str) -> Document | None:
         try:
@@ -78,7 +79,7 @@ def read_folder(folder: Path) -> MeltanoFolder:
             return None
 
     def documents(below: str) -> dict[str, Document]:
-        files = sorted((folder / below).glob("*.y*ml")) if (folder / below).is_dir() else []
+        files = [file for file in sorted((folder / below).glob("*.y*ml")) if _is_own(file, home)]
         found = {file.stem: document(f"{below}/{file.name}") for file in files}
         return {name: each for name, each in found.items() if each is not None}
 
@@ -116,7 +117,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     total_bytes = 0
     home = folder.resolve()
     for file in _walk(folder, folder):
-        if file.is_symlink() and not (file.is_file() and file.resolve().is_relative_to(home)):
+        if not _is_own(file, home):
             continue
         try:
             content = file.read_bytes()
@@ -155,6 +156,13 @@ def _walk(folder: Path, top: Path) -> Iterator[Path]:
             yield from _walk(Path(entry.path), top)
         elif entry.is_file() or entry.is_symlink():
             yield Path(entry.path)
+
+
+def _is_own(file: Path, home: Path) -> bool:
+    """
+    Whether a file is one, and stands in the project: a link may lead out of it.
+    """
+    return file.is_file() and file.resolve().is_relative_to(home)
 
 
 def _locks(folder: Path) -> list[dict[str, Any]]:

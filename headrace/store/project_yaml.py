@@ -90,6 +90,8 @@ def _parse(file: str, content: bytes) -> Document:
         raise problem(file, line, "The file is not UTF-8.", "Save it as UTF-8.") from error
     except YAMLError as error:
         raise _not_yaml(file, error) from error
+    except RecursionError as error:
+        raise problem(file, 1, "The file is nested too deep.", "Write out less brackets.") from error
     if node is None:
         return Document(file, {}, {(): 1})
     reader = _Reader(file)

@@ -125,7 +125,7 @@ class PipelineRoutes:
         actor, pipeline, around = await self._desk.pipeline_around(request, Scope.READ)
         variables, sensitive = settings_of(around, pipeline)
         may = actor.may(Scope.SECRETS)
-        hidden = {name: name in sensitive or is_secret(name, ()) for name in variables}
+        hidden = {name: name in sensitive or is_secret(name, (), value) for name, value in variables.items()}
         return hal_reply(
             request,
             {
@@ -161,7 +161,9 @@ class PipelineRoutes:
             )
             for each in around.pipelines.values()
         } | {
-            each.id: frozenset(name for name in each.properties if is_secret(name, around.settings_of(each)))
+            each.id: frozenset(
+                name for name, value in each.properties.items() if is_secret(name, around.settings_of(each), value)
+            )
             for each in around.components.values()
         }
         stores = [each for each in around.components.values() if each.created_at is not None]

@@ -78,7 +78,7 @@ def shown_properties(around: Surroundings, pipeline: Pipeline, *, secrets: bool)
         name, _, setting = key.partition(".")
         component = around.components.get(name)
         settings = around.settings_of(component) if component else ()
-        shown[key] = MASK if is_secret(setting or key, settings) else value
+        shown[key] = MASK if is_secret(setting or key, settings, value) else value
     return shown
 
 
@@ -131,7 +131,7 @@ def component_view(
 
 
 def _masked(values: Mapping[str, str], settings: tuple[Setting, ...], *, secrets: bool) -> dict[str, str]:
-    return {name: MASK if not secrets and is_secret(name, settings) else value for name, value in values.items()}
+    return {name: MASK if not secrets and is_secret(name, settings, value) else value for name, value in values.items()}
 
 
 def plugin_view(plural: str, definition: Mapping[str, Any]) -> dict[str, Any]:
