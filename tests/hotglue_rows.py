@@ -118,7 +118,7 @@ ROWS: Final[dict[str, dict[str, str]]] = {
         "file name": "{stream}-{YYYYMMDDTHHMMSS}, `/` as `_`",
         "no record": "a stream with SCHEMA and no RECORD has no file",
         "job_metrics.json": '{"recordCount": {"<stream>": n}}',
-        "injected keys": "hg_sync_output and _hg_max_records_limit; start_date_offset as it stands",
+        "injected keys": "hg_sync_output, _hg_max_records_limit; start_date_offset as it stands, _refresh_token_via_hg_api left to the tap",
         "properties": "--properties as an alias of --catalog",
         "discover": "--discover prints the catalog",
         "file taps": "taps that are no Singer taps write into sync-output themselves",

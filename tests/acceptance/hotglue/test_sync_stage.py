@@ -62,6 +62,7 @@ def test_a_tap_is_told_where_to_write_and_what_its_connection_says(acme: Running
 
     assert config["hg_sync_output"] == f"{first.variables('tap')['ROOT']}/sync-output"
     assert config["start_date_offset"] == "P1D"
+    assert "_refresh_token_via_hg_api" not in config  # its default in the SDK is what is meant
     assert element["config"] == {"colour": "red", "start_date_offset": "P1D"}
 
 
