@@ -25,7 +25,7 @@ from test_linking_sequels import signed
 MARK = "mark-of-acme"
 FILLED = {
     "env_id": "demo", "workspace": "demo", "flow_id": "flights", "flow": "flights", "connector": "tap-flights",
-    "connector_id": "tap-flights", "tap": "tap-flights", "stream": "people", "number": "1", "version": "1",
+    "connector_id": "tap-flights", "tap": "tap-flights", "stream": "people", "number": "1", "version": "1", "ordinal": "0",
     "path": "sync-output/people.csv",
 }  # fmt: skip
 OPEN = {
