@@ -83,6 +83,7 @@ ROWS: Final[dict[str, dict[str, str]]] = {
         "notification type": FIELDS,
         "notification url": FIELDS,
         "notification headers": FIELDS,
+        "notifications are sent": "test_notifications_are_told_when_a_job_run_rests_or_has_ended",
         "proxy, stored form": "test_get_jobs",
     },
     "2.4": {

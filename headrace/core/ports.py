@@ -4,6 +4,7 @@ What services promise to be given, so that they need not import upwards.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -49,9 +50,30 @@ class ItemOutcome:
     body: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobNotice:
+    """
+    What a job's own notification is told when the job rests or has ended.
+
+    Attributes:
+        sealed: name of the sealed input with its headers.
+    """
+
+    sealed: str
+    url: str
+    topic: str
+    body: dict[str, Any]
+
+
 @runtime_checkable
 class ItemDialect(Protocol):
     """A dialect whose jobs have items."""
+
+    def notices(self, job: Job) -> Sequence[JobNotice]:
+        """
+        Say who is told, by the job's own definition, of what it has just become; nobody while it goes on.
+        """
+        ...
 
     def item_outcome(self, job: Job, item: Item) -> ItemOutcome | None:
         """

@@ -1,5 +1,6 @@
 """
-Outcomes of items to the sinks of their jobs: a webhook with headers of its own, or an object in a bucket.
+Outcomes of items to the sinks of their jobs: a webhook with headers of its own, or an object in a bucket. The notifications that a job
+names are sent like its webhook.
 
 Tries follow the table that Intuned documents for its sinks (2026): the first pause is 10 s, each is twice the one before and at most 2 min,
 until an hour (webhook) or ten minutes (bucket) have been waited. Any 2xx is success; no answer of the receiver's ends the tries early.
@@ -19,7 +20,7 @@ from headrace.store.deliveries import Delivery
 
 FIRST_PAUSE = timedelta(seconds=10)
 LONGEST_PAUSE = timedelta(minutes=2)
-WINDOWS = {"webhook": timedelta(hours=1), "s3": timedelta(minutes=10)}
+WINDOWS = {"webhook": timedelta(hours=1), "notification": timedelta(hours=1), "s3": timedelta(minutes=10)}
 """For how long a delivery is tried again, by the kind of sink."""
 
 _REFUSED = Answer(error="The sink of the job is not known any more.", final=True)
@@ -32,14 +33,14 @@ class Senders:
     Args:
         webhooks: for webhooks of workspaces, and those of jobs.
         buckets: for objects.
-        sink_of: opens the sink that came with a job: `headers` of a webhook, or the fields of a `Bucket`; None when the job is gone.
+        sink_of: opens the sink that came with a job, or the notification of the name that is given besides: `headers` of a webhook, or the fields of a `Bucket`; None when the job is gone.
     """
 
     def __init__(
         self,
         webhooks: WebhookSender,
         buckets: S3Sender,
-        sink_of: Callable[[UUID], Awaitable[dict[str, Any] | None]],
+        sink_of: Callable[[UUID, str | None], Awaitable[dict[str, Any] | None]],
     ) -> None:
         self._webhooks = webhooks
         self._buckets = buckets
@@ -52,10 +53,11 @@ class Senders:
         kind = kind_of(delivery)
         if kind is None:
             return await self._webhooks.send(delivery, secrets=secrets)
-        sink = await self._sink_of(delivery.job_id) if delivery.job_id else None
+        name = delivery.sink.partition(":")[2] if kind == "notification" else None
+        sink = await self._sink_of(delivery.job_id, name) if delivery.job_id else None
         if sink is None:
             return _REFUSED
-        if kind == "webhook":
+        if kind in ("webhook", "notification"):
             return await self._webhooks.send(delivery, secrets=secrets, headers=sink.get("headers"))
         bucket = Bucket(**sink)
         return await self._buckets.put(bucket, delivery.url.removeprefix(f"s3://{bucket.name}/"), delivery.body)
@@ -63,7 +65,7 @@ class Senders:
 
 def kind_of(delivery: Delivery) -> str | None:
     """
-    Tell `webhook` from `s3`; None for what is not an item's outcome.
+    Tell `webhook`, `s3` and `notification` apart; None for what is not an item's outcome.
     """
     scheme = delivery.sink.partition(":")[0]
     return scheme.removeprefix("item-") if scheme.startswith("item-") else None

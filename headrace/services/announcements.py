@@ -91,6 +91,34 @@ class Announcements:
         body = msgspec.json.encode(dialect.details(job))
         await self._owe(connection, workspace, hooks, topic, body, tenant=job.tenant, job_id=job.id, event_id=event_id)
 
+    async def announce_items(self, connection: Connection, job_id: UUID, workspace_id: UUID, event_id: int) -> None:
+        """
+        Do what `announce` does for a job of items, and owe it to the notifications that the job itself names.
+        """
+        await self.announce(connection, job_id, workspace_id, event_id)
+        job = await jobs.read(connection, job_id)
+        if job is None:
+            return
+        dialect = self._dialects[job.dialect]
+        if not isinstance(dialect, ItemDialect):
+            return
+        for notice in dialect.notices(job):
+            await deliveries.owe(
+                connection,
+                deliveries.NewDelivery(
+                    id=self._new_id(),
+                    workspace_id=workspace_id,
+                    tenant=job.tenant,
+                    job_id=job.id,
+                    event_id=None,
+                    sink=f"item-notification:{notice.sealed}",
+                    topic=notice.topic,
+                    url=notice.url,
+                    body=msgspec.json.encode(notice.body),
+                    ordered=False,
+                ),
+            )
+
     async def tell(self, connection: Connection, workspace_id: UUID, notice: Notice) -> None:
         """
         Owe every subscribed webhook a notice, in the caller's transaction.

@@ -116,17 +116,17 @@ class FanOuts:
             plan, sealed = await jobs.plan_of(connection, job_id)
         return plan, self._sealer.open(sealed, f"job:{job_id}") if sealed is not None else {}
 
-    async def sink_of(self, job_id: UUID) -> dict[str, Any] | None:
+    async def sink_of(self, job_id: UUID, sealed: str | None = None) -> dict[str, Any] | None:
         """
-        Open the sink that came with a job; None when the job is gone or has none.
+        Open the sink that came with a job, or the sealed input of one of its notifications; None when the job is gone or has none.
         """
         async with self._database.connection() as connection:
             if await jobs.read(connection, job_id) is None:
                 return None
         plan, inputs = await self.plan_of(job_id)
-        if plan.fan_out is None or plan.fan_out.sink is None:
-            return None
-        found: dict[str, Any] | None = inputs.get(plan.fan_out.sink.sealed)
+        if sealed is None and plan.fan_out is not None and plan.fan_out.sink is not None:
+            sealed = plan.fan_out.sink.sealed
+        found: dict[str, Any] | None = inputs.get(sealed) if sealed is not None else None
         return found
 
 
@@ -144,7 +144,7 @@ async def pause(
 
 async def _tell(connection: Connection, announcements: Announcements, locked: Locked, event_id: int | None) -> None:
     if event_id is not None:
-        await announcements.announce(connection, locked.job_id, locked.workspace_id, event_id)
+        await announcements.announce_items(connection, locked.job_id, locked.workspace_id, event_id)
 
 
 async def terminate(
@@ -161,7 +161,7 @@ async def terminate(
         raise FinalStateError("The job has ended.")
     event_id = await fan_outs.request_cancel(connection, job_id, by=by)
     if event_id is not None:
-        await announcements.announce(connection, job_id, locked.workspace_id, event_id)
+        await announcements.announce_items(connection, job_id, locked.workspace_id, event_id)
     cause = Cause(
         "", "The job was ended before this item was.", who=Blame.NOBODY, evidence={"code": TERMINATED, "by": by}
     )
@@ -237,7 +237,7 @@ async def end_if_over(
     # Those that await it are locked before its lane is: whoever begins to await takes them in the same order.
     await _let_go(connection, queue, announcements, locked.job_id)
     await jobs.leave_lane(connection, key, head=held)
-    await announcements.announce(connection, locked.job_id, locked.workspace_id, event_id)
+    await announcements.announce_items(connection, locked.job_id, locked.workspace_id, event_id)
     return True
 
 

@@ -213,7 +213,7 @@ class ItemAttempts:
         if locked.state is JobState.RUNNING and not await fan_outs.live(connection, locked.job_id):
             event_id = await fan_outs.pause(connection, locked.job_id)
             if event_id is not None:
-                await self._announcements.announce(connection, locked.job_id, locked.workspace_id, event_id)
+                await self._announcements.announce_items(connection, locked.job_id, locked.workspace_id, event_id)
 
     def _added(self, plan: FanOut, end: ItemEnd) -> list[NewItem]:
         return [

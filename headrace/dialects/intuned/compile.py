@@ -26,6 +26,7 @@ from headrace.dialects.intuned.session_use import session_of_job, session_of_run
 from headrace.dialects.intuned.wire import (
     DEFAULT_TIMEOUT_SECONDS,
     JobBody,
+    Notification,
     Number,
     RunBody,
     S3Sink,
@@ -123,7 +124,7 @@ def compile_batch(batch: Batch, body: JobBody, project: AutomationProject, asked
                 "notifications": msgspec.to_builtins(shown.notifications),
             },
         },
-        sealed=_sealed(sink, proxy),
+        sealed=_sealed(sink, proxy) | _sealed_notifications(body.notifications),
     )
     return new, msgspec.structs.replace(plan, key=f"batch:{batch.id}", on_taken=OnTaken.RECORD_CANCELLED)
 
@@ -278,6 +279,13 @@ def _new_job(
 def _sealed(sink: Sink | None, proxy: str | None) -> dict[str, Any]:
     sealed = {"sink": _sealed_sink(sink), "proxy": proxy}
     return {name: value for name, value in sealed.items() if value is not None}
+
+
+def _sealed_notifications(notifications: list[Notification] | None) -> dict[str, Any]:
+    """
+    Give the headers of each notification, by the name that `notices` of project.py has for it.
+    """
+    return {f"notification-{place}": {"headers": each.headers or {}} for place, each in enumerate(notifications or ())}
 
 
 def _sealed_sink(sink: Sink | None) -> dict[str, Any] | None:

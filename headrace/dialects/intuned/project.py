@@ -19,7 +19,7 @@ from headrace.core.batch import Batch
 from headrace.core.fan_out import Item
 from headrace.core.job import Job
 from headrace.core.outcome import Cause
-from headrace.core.ports import ItemOutcome
+from headrace.core.ports import ItemOutcome, JobNotice
 from headrace.core.state import JobState, StepState
 from headrace.dialects.intuned.ids import project_id
 from headrace.dialects.intuned.wire import JobBody
@@ -69,6 +69,11 @@ _RUN_STATUS: Final = {
 }
 
 
+_NOTIFIED = (
+    "id", "type", "status", "start_time", "end_time", "payloads", "successful_runs", "failed_runs", "reason", "error",
+)  # fmt: skip
+
+
 class IntunedDialect:
     """
     Intuned, as far as the core has to know it; see `headrace.core.ports.Dialect`.
@@ -81,9 +86,32 @@ class IntunedDialect:
 
     def topic(self, job: Job) -> str:
         """
-        Give nothing: what its notifications say, and when, nobody has documented.
+        Give nothing: webhooks of a workspace speak of hotglue's jobs; `notices` is what a job's own are told.
         """
         return ""
+
+    def notices(self, job: Job) -> list[JobNotice]:
+        """
+        Say who is told that a job run has ended or was paused. What the vendor sends, and when, nobody has documented.
+        """
+        if "batch" not in job.details or not (job.final or job.state is JobState.PAUSED):
+            return []
+        named = job.details.get("snapshot", {}).get("notifications") or []
+        run = job_run(job)
+        return [
+            JobNotice(
+                sealed=f"notification-{place}",
+                url=each["url"],
+                topic=f"job-run-{run['status'].lower()}",
+                body={
+                    "workspaceId": run["workspace_id"],
+                    "project": {"id": run["project_id"], "name": job.tenant},
+                    "projectJob": {"id": run["job_id"]},
+                    "projectJobRun": {name: run[name] for name in _NOTIFIED if name in run},
+                },
+            )
+            for place, each in enumerate(named)
+        ]
 
     def item_outcome(self, job: Job, item: Item) -> ItemOutcome | None:
         """

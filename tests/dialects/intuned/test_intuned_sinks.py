@@ -107,6 +107,44 @@ async def test_a_webhook_is_told_of_each_run_once_with_its_headers(api: Any, dis
     assert len({headers["webhook-id"] for headers, _ in told}) == 2
 
 
+async def test_notifications_are_told_when_a_job_run_rests_or_has_ended(api: Any, dispatcher: Dispatcher) -> None:
+    """
+    Each that the job names, with its own headers: once when it is paused, once when it has ended, and not in between.
+    """
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def held(work: ItemWork) -> ItemEnd:
+        begun.set()
+        await go.wait()
+        return await function(work)
+
+    async with receiver() as (url, told), api.kit.workers(held):
+        notifications = [{"type": "webhook", "url": url, "headers": {"x-token": name}} for name in ("a", "b")]
+        await api.create(notifications=notifications, configuration={"maxConcurrentRequests": 1})
+        run = await api.trigger()
+        await begun.wait()
+        await api("POST", "/jobs/demo-batch/pause")
+        go.set()
+
+        async def is_paused() -> bool:
+            return (await api.job_run(run))["status"] == "PAUSED"
+
+        await api.kit.until(is_paused)
+        await drained(dispatcher)
+        paused, told[:] = list(told), []
+        await api("POST", "/jobs/demo-batch/resume")
+        await api.ended(run)
+        await drained(dispatcher)
+
+    for heard, status in ((paused, "PAUSED"), (told, "SUCCESS")):
+        assert sorted(headers["x-token"] for headers, _ in heard) == ["a", "b"]
+        assert {body["projectJobRun"]["status"] for _, body in heard} == {status}
+        assert {body["projectJobRun"]["id"] for _, body in heard} == {run}
+    body = told[0][1]
+    assert (body["projectJob"], body["project"]["name"]) == ({"id": "demo-batch"}, "demo")
+    assert body["projectJobRun"]["successful_runs"] == 2
+
+
 async def test_skip_on_fail_and_apis_to_send_leave_out_what_they_say(api: Any, dispatcher: Dispatcher) -> None:
     payload = [
         {"apiName": name, "parameters": {}, "retry": {"maximumAttempts": 1}} for name in ("good", "bad", "other")
