@@ -120,15 +120,17 @@ async def test_a_discovery_file_is_given_and_taken(mill: Mill) -> None:
         b"extractors: &e [*e]",
     ],
 )
-async def test_a_wrong_discovery_file_changes_nothing(mill: Mill, body: bytes) -> None:
+async def test_a_wrong_discovery_file_changes_nothing(shared_mill: Mill, body: bytes) -> None:
     """
     400 with the place, and not one plugin of it is there.
     """
-    answer = await mill.client.post(f"{mill.workspace}/discovery.yml", content=body)
+    before = await _plugins(shared_mill, f"{shared_mill.workspace}/dataplugins")
+
+    answer = await shared_mill.client.post(f"{shared_mill.workspace}/discovery.yml", content=body)
 
     assert answer.status_code == 400, answer.text
     assert answer.json()["message"]
-    assert await _plugins(mill, f"{mill.workspace}/dataplugins") == {}
+    assert await _plugins(shared_mill, f"{shared_mill.workspace}/dataplugins") == before
 
 
 @row("5.5 Subscriptions", "5.5 Notifications")

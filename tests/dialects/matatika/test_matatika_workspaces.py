@@ -179,17 +179,17 @@ async def test_a_repository_with_a_password_is_opened_and_the_password_is_seen_n
         ("appProperties", ["x"]),
     ],
 )
-async def test_a_wrong_field_is_refused_by_its_name(mill: Mill, field: str, value: Any) -> None:
+async def test_a_wrong_field_is_refused_by_its_name(shared_mill: Mill, field: str, value: Any) -> None:
     """
     Section 2.6: 400 with an error for the field, and nothing is made.
     """
     workspace = uuid4()
 
-    refused = await mill.client.put(f"workspaces/{workspace}", json={"name": "x", field: value})
+    refused = await shared_mill.client.put(f"workspaces/{workspace}", json={"name": "x", field: value})
 
     assert refused.status_code == 400, refused.text
     assert [error["field"] for error in refused.json()["errors"]] == [field]
-    assert (await mill.client.get(f"workspaces/{workspace}")).status_code == 404
+    assert (await shared_mill.client.get(f"workspaces/{workspace}")).status_code == 404
 
 
 async def test_a_clone_that_cannot_be_says_why_and_a_correction_starts_another(
