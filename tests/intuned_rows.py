@@ -130,6 +130,11 @@ ROWS: Final[dict[str, dict[str, str]]] = {
         "integers as floats": FIELDS,
         "posts without a body": "test_bodies_of_posts_without_one_are_not_asked_for",
     },
+    "2.8": {
+        "save": "test_calls_of_the_vendors_tools_are_told_what_to_do_instead",
+        "deploy": "test_calls_of_the_vendors_tools_are_told_what_to_do_instead",
+        "web-tasks": "test_calls_of_the_vendors_tools_are_told_what_to_do_instead",
+    },
     "3.1": {
         "UTC": "test_next_run_time_is_the_closest_coming_instant",
         "union": "test_what_the_words_mean",

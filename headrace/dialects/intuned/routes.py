@@ -11,6 +11,7 @@ from headrace.core.errors import HeadraceError
 from headrace.dialects.intuned.compile import DIALECT
 from headrace.dialects.intuned.errors import intuned_reply
 from headrace.dialects.intuned.job_routes import JobRoutes
+from headrace.dialects.intuned.neighbour_routes import NeighbourRoutes
 from headrace.dialects.intuned.places import IntunedServices
 from headrace.dialects.intuned.run_routes import RunRoutes
 from headrace.dialects.intuned.session_routes import SessionRoutes
@@ -38,6 +39,7 @@ def intuned_wire(services: IntunedServices) -> Wire:
     """
     Make the wire, to be mounted under the base URL of the published clients.
     """
-    routes = [*JobRoutes(services).routes(), *RunRoutes(services).routes(), *SessionRoutes(services).routes()]
+    rooms = (JobRoutes(services), RunRoutes(services), SessionRoutes(services), NeighbourRoutes(services))
+    routes = [route for room in rooms for route in room.routes()]
     router = Router(routes, redirect_slashes=False)
     return Wire(name=DIALECT, prefix=PREFIX, app=_Correlated(router), reply=intuned_reply)

@@ -213,3 +213,22 @@ async def test_a_projects_settings_hold_where_a_job_says_nothing(api: Any, proje
     assert (item.max_attempts, item.timeout_seconds) == (7, 33.0)
     assert (await api("GET", "/jobs")).status_code == 200
     assert len(api.services.automations.problems) == 1
+
+
+async def test_calls_of_the_vendors_tools_are_told_what_to_do_instead(api: Any) -> None:
+    """
+    Saving and deploying a project, and web tasks: refused in the typed form, after the key was looked at.
+    """
+    for method, path, says in (
+        ("PUT", "/demo/projects/shop", "automations/shop"),
+        ("POST", "/demo/projects/shop/deploy", "automations/shop"),
+        ("GET", "/demo/projects/shop/deploy/result", "automations/shop"),
+        ("POST", "/demo/web-tasks/start", "automation"),
+        ("GET", "/demo/web-tasks/one/result", "automation"),
+    ):
+        reply = await api.client.request(method, path, json={} if method != "GET" else None)
+        refused = await api.client.request(method, path, headers={"x-api-key": "wrong"})
+
+        assert (reply.status_code, reply.json()["code"]) == (400, "bad-request"), path
+        assert says in reply.json()["message"], path
+        assert refused.status_code == 401, path
