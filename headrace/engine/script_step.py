@@ -14,8 +14,8 @@ from headrace.engine.tenant_files import edited_tenant_config, lay_tenant_config
 from headrace.runners import script
 from headrace.runners.job_root import copy_tree, read_json, write_json
 from headrace.runners.node import is_for_node
-from headrace.runners.snapshots import forget_unchanged
 from headrace.runners.node_packages import NodePackages
+from headrace.runners.snapshots import forget_unchanged
 
 
 async def run_script(desk: AttemptDesk, step: Script) -> Succeeded | Failed:
