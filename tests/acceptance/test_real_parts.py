@@ -8,6 +8,7 @@ import json
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,7 +38,12 @@ CONNECTORS = {
         "executable": "tap-postgres",
         "catalog_flag": "properties",
     },
-    "target-crm": {"kind": "target", "install": [str(FAKES / "target_crm")], "executable": "target-crm"},
+    "target-crm": {
+        "kind": "target",
+        "install": [str(FAKES / "target_crm")],
+        "executable": "target-crm",
+        "access_token": True,
+    },
     "target-jsonl": {"kind": "target", "install": ["target-jsonl==0.1.4"]},
     "target-duckdb": {"kind": "target", "install": ["target-duckdb==0.8.0"]},
     "target-postgres": {
@@ -218,14 +224,77 @@ class Flights(BaseHTTPRequestHandler):
         """
 
 
+class Tokens(BaseHTTPRequestHandler):
+    """
+    OAuth 2 with refresh tokens that are good once: `r1`, then `r2`, and so on.
+    """
+
+    good = 1
+
+    def do_POST(self) -> None:
+        asked = parse_qs(self.rfile.read(int(self.headers["content-length"])).decode())
+        refused = asked["refresh_token"] != [f"r{self.good}"]
+        if not refused:
+            type(self).good += 1
+        granted = {"access_token": f"a{self.good}", "refresh_token": f"r{self.good}", "expires_in": 3600}
+        body = json.dumps({"error": "invalid_grant"} if refused else granted).encode()
+        self.send_response(400 if refused else 200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """
+        Keep the test's output clean.
+        """
+
+
+@contextmanager
+def listening(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
 @pytest.fixture
 def flights() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Flights) as listening:
-        thread = threading.Thread(target=listening.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{listening.server_port}"
-        listening.shutdown()
-        thread.join()
+    with listening(Flights) as url:
+        yield url
+
+
+@row("2.2 L9")
+def test_a_token_is_refreshed_by_hotglues_target_sdk(server: RunningServer, work: Path) -> None:
+    """
+    Both tokens are saved; an account that refuses is told as the SDK tells it, and shown on the link.
+    """
+    path = "/hotglue/demo/crm/tokens"
+    ask, links = f"{path}/connectors/target-crm/accesstoken", f"{path}/linkedTargets?config=true"
+    with listening(Tokens) as url:
+        config = {
+            "file": str(work / "x"),
+            "auth_url": url,
+            "client_id": "c",
+            "client_secret": "s",
+            "refresh_token": "r1",
+        }
+        made = server.client.post(links, json={"target": {"target": "target-crm", "config": config}})
+        assert made.is_success, made.text
+        given = server.client.get(ask, timeout=ENVIRONMENT_SECONDS)
+        saved = server.client.get(links).json()[0]["config"]
+        Tokens.good = 9
+        refused = server.client.get(ask, params={"refresh": "true"}, timeout=ENVIRONMENT_SECONDS)
+        marked = server.client.get(links).json()[0]
+
+    assert (given.status_code, given.json().get("access_token")) == (200, "a2"), given.text
+    assert (saved["access_token"], saved["refresh_token"]) == ("a2", "r2")
+    assert given.json()["expires_in"] == saved["expires_in"]
+    assert (refused.status_code, refused.json()["Code"]) == (400, "BadRequestError")
+    assert "invalid_grant" in refused.json()["Message"]
+    assert (marked["disconnected"], marked["config"]["refresh_token"]) == (True, "r2")
 
 
 @pytest.mark.chaos

@@ -13,7 +13,9 @@ from hotglue_mill import TAP, Mill, mill_over
 from hotglue_rows import row
 from house import House
 
-from headrace.core.plan import ConnectorSpec
+from headrace.core.plan import ConnectorSpec, Reuse
+from headrace.engine.taken_over import take_over
+from headrace.runners.job_root import JobRoot
 from headrace.runners.process import ShimPool
 
 FILE_TARGET = """
@@ -90,3 +92,20 @@ async def test_a_daemon_that_holds_a_targets_output_is_ended(mill: Mill, tmp_pat
 
     assert record["status"] == "JOB_COMPLETED", record["message"]
     assert not Path(f"/proc/{daemon}").exists()
+
+
+async def test_a_rerun_from_its_export_goes_on_where_the_target_was_ended(house: House, tmp_path: Path) -> None:
+    """
+    The target finds its own account of what it had done, beside the output that it is given again.
+    """
+    earlier = JobRoot(await house.files.obtain("jobs/earlier"))
+    earlier.prepare()
+    earlier.singer_output.write_text("{}")
+    earlier.incremental_target_state.write_text('{"bookmarks": {}}')
+    root = JobRoot(tmp_path / "later")
+    root.prepare()
+
+    await take_over(Reuse(folder="jobs/earlier", steps=("sync", "etl")), root, house.files)
+
+    assert root.incremental_target_state.read_text() == '{"bookmarks": {}}'
+    assert root.singer_output.read_text() == "{}"

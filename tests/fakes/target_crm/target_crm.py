@@ -3,7 +3,7 @@ A target on hotglue's own target SDK, over a CRM that is a JSON file: `{name: id
 
 A contact whose name begins with `bad` is refused; one that comes with an id, its own or the one that the id map gives, is updated; one whose name
 is there already exists. With `stay` in the settings it handles the first contact and then waits to be asked to hand over, unless the file
-of that name is there.
+of that name is there. Its access token is refreshed at `auth_url`, as OAuth 2 has it.
 """
 
 import json
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hotglue_etl_exceptions import InvalidPayloadError
 from hotglue_singer_sdk import typing as th
+from hotglue_singer_sdk.target_sdk.auth import OAuthAuthenticator
 from hotglue_singer_sdk.target_sdk.client import HotglueSink
 from hotglue_singer_sdk.target_sdk.target import TargetHotglue
 
@@ -49,8 +50,18 @@ class TargetCrm(TargetHotglue):
     MAX_PARALLELISM = 1
     SINK_TYPES = (Contacts,)
     config_jsonschema = th.PropertiesList(
-        th.Property("file", th.StringType, required=True), th.Property("stay", th.StringType)
+        th.Property("file", th.StringType, required=True),
+        th.Property("stay", th.StringType),
+        th.Property("auth_url", th.StringType),
     ).to_dict()
+
+    @property
+    def config_file(self):  # what --access-token of SDK 1.0.51 looks for, and its own targets lack
+        return self._config_file_path
+
+    @classmethod
+    def access_token_support(cls, connector=None):
+        return OAuthAuthenticator, connector.config["auth_url"] if connector else None
 
 
 if __name__ == "__main__":
