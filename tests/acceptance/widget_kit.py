@@ -26,7 +26,7 @@ PARTS = ("react@17.0.2", "react-dom@17.0.2", "happy-dom@15.11.7", "playwright-co
 SCRIPTS = Path(__file__).parent / "widget"
 WORKSPACE, READING, TWO_WAY = "widgets", "reading", "two-way"
 _NPM_SECONDS = 120
-_RUN_SECONDS = 90
+_RUN_SECONDS = 150
 
 
 def widget_flows(project: ProjectFolder) -> None:

@@ -23,7 +23,7 @@ async function main() {
   await new Promise((ready) => site.listen(0, "127.0.0.1", ready));
   const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
   const page = await browser.newPage({ viewport: { width: 1000, height: 800 } });
-  page.setDefaultTimeout(20000);
+  page.setDefaultTimeout(45000);
   const asked = [];
   const errors = [];
   page.on("pageerror", (error) => errors.push(String(error)));

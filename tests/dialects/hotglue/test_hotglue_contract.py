@@ -207,7 +207,7 @@ def _fuzz_all(url: str) -> None:
 
             @given(case=operation.as_strategy(generation_mode=mode))
             @settings(
-                max_examples=2,
+                max_examples=1,
                 deadline=None,
                 database=None,
                 derandomize=True,
