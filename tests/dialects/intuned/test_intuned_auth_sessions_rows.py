@@ -72,6 +72,9 @@ ROWS = (
 STATE = b'{"cookies": [], "origins": []}'
 
 
+LOGGED_OUT = Failed(Cause("read", "Please log in.", evidence={"code": "exception"}))
+
+
 class Site:
     """
     A worker of the test: operations on sessions and functions end as it says.
@@ -79,6 +82,8 @@ class Site:
 
     def __init__(self) -> None:
         self.valid = True
+        self.loses = False
+        self.spoils = False
         self.worked: list[ItemWork] = []
         self.open = asyncio.Event()
         self.open.set()
@@ -87,9 +92,12 @@ class Site:
         self.worked.append(work)
         await self.open.wait()
         use, login = work.fan_out.session, work.login
+        generation = login.generation if login else 0
+        if self.loses and use is not None and use.operation is None and work.item.ordinal:
+            self.valid = self.valid and not self.spoils
+            return ItemEnd(outcome=LOGGED_OUT, session=SessionEnd(valid=False, generation=generation))
         if use is None or use.operation is None:
             return ItemEnd(outcome=Succeeded(), result=b'{"ok": true}')
-        generation = login.generation if login else 0
         if not self.valid:
             code = "check-attempts-failed" if use.operation == "validate" else "create-attempts-failed"
             cause = Cause("auth session", "It is closed.", evidence={"code": code})
@@ -533,3 +541,36 @@ async def test_sessions_of_another_workspace_are_not_there(shop: Shop) -> None:
 
         assert reply.status_code == 404, path
     assert (await shop.session())["id"] == "ada"
+
+
+async def test_a_job_that_waits_for_its_session_can_be_terminated(shop: Shop, site: Site) -> None:
+    """
+    Paused in the midst for want of its session, it ends as terminated by a user, and so do the runs that were left.
+    """
+    async with shop.api.kit.workers(site):
+        await shop.create()
+        await shop.job([1, 2], configuration={"maxConcurrentRequests": 1})
+        site.loses, site.spoils = True, True
+        run = await shop.trigger()
+        await shop.job_run_is(run, "PAUSED")
+        await shop.post(f"/jobs/reading/runs/{run}/terminate", None, 200)
+        ended = await shop.job_run_is(run, "TERMINATED")
+        items = (await shop("GET", f"/jobs/reading/runs/{run}/items")).json()
+
+    assert ended["reason"]["type"] == "terminated"
+    assert [item["apiInfo"]["status"] for item in items] == ["completed", "canceled"]
+    assert items[1]["apiInfo"]["reason"]["type"] == "job-run-terminated"
+
+
+async def test_a_function_that_logs_itself_out_is_not_tried_for_ever(shop: Shop, site: Site) -> None:
+    """
+    Its try is given back three times because the login was gone after it; then the failure is its own.
+    """
+    async with shop.api.kit.workers(site):
+        await shop.create()
+        await shop.job([1, 2])
+        site.loses = True
+        ended = await shop.job_run_is(await shop.trigger(), "SUCCESS")
+
+    assert (ended["successful_runs"], ended["failed_runs"]) == (1, 1)
+    assert len([work for work in site.worked if work.item.name == "read" and work.item.ordinal]) == 3 + 1
