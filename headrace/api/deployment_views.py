@@ -86,12 +86,14 @@ def sound(value: dict[str, Any]) -> dict[str, Any]:
     Give *value* back if it can be kept as JSON.
 
     Raises:
-        InvalidError: it holds half a character (a lone surrogate).
+        InvalidError: it holds half a character (a lone surrogate), or a NUL, which PostgreSQL's JSON has not.
     """
     try:
-        msgspec.json.encode(value)
+        encoded = msgspec.json.encode(value)
     except UnicodeEncodeError:
         raise InvalidError("A text in the body is not valid Unicode.", "Correct it.") from None
+    if b"\\u0000" in encoded:
+        raise InvalidError("A text in the body holds a NUL character.", "Leave it out.")
     return value
 
 

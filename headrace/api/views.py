@@ -5,7 +5,7 @@ What the core API shows and takes.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -89,6 +89,9 @@ class SubmittedView(JobView):
     repeated: bool = Field(description="The idempotency key was known; this is the job it made.")
 
 
+Override = Annotated[str, Field(max_length=65536, pattern=r"^[^\x00]*$")]
+
+
 class NewRerun(BaseModel):
     model_config = ConfigDict(populate_by_name=True)
 
@@ -98,7 +101,7 @@ class NewRerun(BaseModel):
         max_length=255,
         description="The first step to run; those before it are taken over. Null runs all.",
     )
-    options: dict[str, str] = Field(default={}, description="Overrides by name, such as `etl.memory_bytes`.")
+    options: dict[str, Override] = Field(default={}, description="Overrides by name, such as `etl.memory_bytes`.")
     queue: bool = Field(False, description="Wait for an active job of the same key instead of being refused.")
 
 

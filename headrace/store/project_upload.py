@@ -84,6 +84,8 @@ def read_upload(
         flow = read_flow(flow_id, around, findings)
     if findings.problems or flow is None:
         raise summary(findings.problems)
+    if b"\\u0000" in msgspec.json.encode(flow, enc_hook=str):  # PostgreSQL keeps neither texts nor JSON with it
+        raise InvalidError("A text in the flow's files holds a NUL character.", "Leave it out.")
     script = replace(flow.script, folder=_NOWHERE) if flow.script else None
     return FlowUpload(
         flow=replace(flow, workspace=workspace, script=script),

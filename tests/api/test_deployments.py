@@ -123,6 +123,7 @@ async def test_what_does_not_fit_is_refused(client: httpx2.AsyncClient) -> None:
         ({"requirements.txt": "-r other.txt"}, "requirements.txt, line 1"),
         ({"flow.yml": "sources: [api]\nscript: {entry: gone.py}\n"}, "gone.py"),
         ({"flow.yml": "sources: [api]\nname: ${env:HEADRACE_SECRET_KEYS}\n"}, "HEADRACE_SECRET_KEYS"),
+        ({"flow.yml": 'sources: [api]\nname: "a\\0"\n'}, "NUL"),
     ):
         reply = await _put(client, files={"flow.yml": "sources: [api]\n"} | files)
         assert reply.status_code == 400, files

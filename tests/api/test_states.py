@@ -33,8 +33,9 @@ async def test_only_who_may_link_moves_a_state(house: House, app: FastAPI, clien
 
     async with client_of(app, viewer) as looker:
         refused = await looker.put(f"{STATE}/tap-flights", json={"state": None})
+    unfit = await client.put(f"{STATE}/tap-flights", json={"state": {"at": "\x00"}})
     unknown = await client.put(f"{STATE}/target-jsonl", json={"state": None})
 
-    assert refused.status_code == 403
+    assert (refused.status_code, unfit.status_code) == (403, 400)
     assert unknown.status_code == 404
     assert "Its sources: tap-flights" in unknown.json()["instruction"]
