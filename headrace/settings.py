@@ -89,6 +89,11 @@ class Settings(BaseSettings):
         False, description="Whether webhooks may go to loopback and private addresses."
     )
     history_days: int = Field(90, description="Finished jobs are kept this long; 0 keeps them for ever.")
+    environment_days: int = Field(
+        30,
+        ge=0,
+        description="Installed environments of connectors and scripts that no job has used for so long are removed; 0 keeps them.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least important line logged.")
     log_format: Literal["auto", "json", "text"] = Field("auto", description="Shape of the server's own log lines.")
 

@@ -114,6 +114,11 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
             ),
             every(settings.worker_beat_seconds, lambda: p.queue.reap(settings.worker_ttl_seconds), name="rescue"),
         ]
+        if settings.environment_days:
+            unused_for = timedelta(days=settings.environment_days)
+            duties.append(
+                every(3600.0, lambda: environments.prune(now=now(), unused_for=unused_for), name="unused environments")
+            )
         await sweep_links(p.attempts, p.files.folder("jobs"))
         async with background(duties):
             p.admission.wake()

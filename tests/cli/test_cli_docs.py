@@ -4,6 +4,7 @@ The pages on command line and settings name everything that there is.
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,8 @@ def test_every_setting_is_documented(name: str) -> None:
 def _written(default: Any) -> str:
     if isinstance(default, bool):
         return str(default).lower()
+    if isinstance(default, tuple):
+        return json.dumps(default)
     return str(int(default)) if isinstance(default, float) else str(default)
 
 
