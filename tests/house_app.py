@@ -19,10 +19,10 @@ from house_hotglue import tenancy_of
 from headrace.api.routes import api_wire
 from headrace.core.definitions import FlowDef
 from headrace.core.plan import ConnectorSpec
+from headrace.dialects.hotglue.rerun import RenewHotglue
 from headrace.dialects.hotglue.routes import hotglue_wire
 from headrace.dialects.hotglue.tenancy import Tenancy
 from headrace.http.server import create_app
-from headrace.dialects.hotglue.rerun import RenewHotglue
 from headrace.http.services_bundle import Services
 from headrace.services.job_files import JobFiles
 from headrace.services.reruns import Reruns
