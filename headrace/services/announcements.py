@@ -16,7 +16,7 @@ from headrace.core.job import Job
 from headrace.core.plan import ItemSink
 from headrace.core.ports import Dialect, ItemDialect
 from headrace.core.state import StepState
-from headrace.store import deliveries, jobs
+from headrace.store import deliveries, job_reads
 from headrace.store.database import Connection, Database
 from headrace.store.sealing import Sealer
 from headrace.store.workspaces import Workspace, Workspaces
@@ -80,7 +80,7 @@ class Announcements:
         workspace = await self._workspace(connection, workspace_id)
         if not workspace.definition.get("webhooks"):
             return
-        job = await jobs.read(connection, job_id)
+        job = await job_reads.read(connection, job_id)
         if job is None:
             return
         dialect = self._dialects[job.dialect]
@@ -96,7 +96,7 @@ class Announcements:
         Do what `announce` does for a job of items, and owe it to the notifications that the job itself names.
         """
         await self.announce(connection, job_id, workspace_id, event_id)
-        job = await jobs.read(connection, job_id)
+        job = await job_reads.read(connection, job_id)
         if job is None:
             return
         dialect = self._dialects[job.dialect]

@@ -20,7 +20,7 @@ from headrace.core.plan import AccessToken, AnyStep, ConfigRef, Discover, Export
 from headrace.core.state import JobState, StepState
 from headrace.services.admission import Admission
 from headrace.services.announcements import Announcements
-from headrace.store import jobs
+from headrace.store import job_reads, jobs
 from headrace.store.connections import Connections, Linked
 from headrace.store.database import Connection, Database
 from headrace.store.jobs import Claim, Standing
@@ -102,9 +102,9 @@ class Attempts:
 
     async def _work(self, connection: Connection, claim: Claim) -> Work:
         job_id = claim.job_id
-        job = await jobs.read(connection, job_id)
+        job = await job_reads.read(connection, job_id)
         assert job is not None  # noqa: S101 - whoever asks has just read or claimed it
-        plan, sealed = await jobs.plan_of(connection, job_id)
+        plan, sealed = await job_reads.plan_of(connection, job_id)
         kept = await self._tenants.read(connection, job.workspace_id, job.tenant) if plan.snapshots else None
         inputs = self._sealer.open(sealed, f"job:{job_id}") if sealed is not None else {}
         return Work(
@@ -121,7 +121,7 @@ class Attempts:
         Read the job as it stands.
         """
         async with self._database.connection() as connection:
-            job = await jobs.read(connection, claim.job_id)
+            job = await job_reads.read(connection, claim.job_id)
         if job is None:
             raise FencedError("The job was deleted while it ran.")
         return job

@@ -20,7 +20,7 @@ from headrace.core.queue import Queue
 from headrace.core.state import JobState
 from headrace.services.admission import Admission
 from headrace.services.announcements import Announcements
-from headrace.store import awaiting, fan_outs, jobs
+from headrace.store import awaiting, fan_outs, job_reads, jobs
 from headrace.store.database import Connection, Database
 from headrace.store.fan_outs import ItemAttempt, Items, Locked
 from headrace.store.sealing import Sealer
@@ -113,7 +113,7 @@ class FanOuts:
         Give a job's plan and its sealed inputs, opened; whoever calls has read the job.
         """
         async with self._database.connection() as connection:
-            plan, sealed = await jobs.plan_of(connection, job_id)
+            plan, sealed = await job_reads.plan_of(connection, job_id)
         return plan, self._sealer.open(sealed, f"job:{job_id}") if sealed is not None else {}
 
     async def sink_of(self, job_id: UUID, sealed: str | None = None) -> dict[str, Any] | None:
@@ -121,7 +121,7 @@ class FanOuts:
         Open the sink that came with a job, or the sealed input of one of its notifications; None when the job is gone or has none.
         """
         async with self._database.connection() as connection:
-            if await jobs.read(connection, job_id) is None:
+            if await job_reads.read(connection, job_id) is None:
                 return None
         plan, inputs = await self.plan_of(job_id)
         if sealed is None and plan.fan_out is not None and plan.fan_out.sink is not None:
@@ -255,7 +255,7 @@ async def _let_go(connection: Connection, queue: Queue, announcements: Announcem
         locked = await fan_outs.lock(connection, waiting.job_id)
         if locked is None:
             continue
-        plan, _ = await jobs.plan_of(connection, waiting.job_id)
+        plan, _ = await job_reads.plan_of(connection, waiting.job_id)
         if waiting.granted or plan.fan_out is None or plan.fan_out.session is None:
             await awaiting.grant(connection, waiting.job_id)
         else:

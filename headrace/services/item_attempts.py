@@ -29,7 +29,7 @@ from headrace.services.admission import Admission
 from headrace.services.announcements import Announcements
 from headrace.services.fan_outs import cancel_surplus, end_if_over
 from headrace.services.item_logins import ItemLogins
-from headrace.store import fan_outs, jobs
+from headrace.store import fan_outs, job_reads
 from headrace.store.database import Connection, Database
 from headrace.store.fan_outs import ItemClaim, ItemStanding, Locked
 from headrace.store.sealing import Sealer
@@ -97,7 +97,7 @@ class ItemAttempts:
         Take an item for one try; None when it has ended or waits again, as it does while the login that it needs is checked.
         """
         async with self._database.transaction() as connection:
-            job = await jobs.read(connection, job_id)
+            job = await job_reads.read(connection, job_id)
             if job is None:
                 return None
             plan, inputs = await self._plan(connection, job_id)
@@ -133,7 +133,7 @@ class ItemAttempts:
         Give a job's plan and open inputs. Neither ever changes, so those of the last few jobs are remembered.
         """
         if job_id not in self._plans:
-            plan, sealed = await jobs.plan_of(connection, job_id)
+            plan, sealed = await job_reads.plan_of(connection, job_id)
             inputs = self._sealer.open(sealed, f"job:{job_id}") if sealed is not None else {}
             self._plans[job_id] = plan, inputs
             if len(self._plans) > _REMEMBERED_PLANS:

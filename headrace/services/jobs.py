@@ -32,7 +32,7 @@ from headrace.core.state import JobState, StepState
 from headrace.services.admission import Admission
 from headrace.services.announcements import Announcements
 from headrace.services.fan_outs import terminate
-from headrace.store import jobs
+from headrace.store import job_reads, jobs
 from headrace.store.database import Connection, Database
 from headrace.store.fan_outs import Items
 from headrace.store.gathered import Gathered
@@ -158,7 +158,7 @@ class Jobs:
             NotFoundError: there is no such job in the workspace; None is every workspace.
         """
         async with self._database.connection() as connection:
-            job = await jobs.read(connection, job_id, workspace_id=workspace_id)
+            job = await job_reads.read(connection, job_id, workspace_id=workspace_id)
         if job is None:
             raise NotFoundError(f"There is no job {job_id}.", "List jobs with `headrace jobs`.")
         return job
@@ -172,7 +172,7 @@ class Jobs:
 
     async def _read_by_roots(self, roots: Sequence[str]) -> Mapping[str, Job]:
         async with self._database.connection() as connection:
-            return await jobs.read_by_roots(connection, roots)
+            return await job_reads.read_by_roots(connection, roots)
 
     async def history(
         self,
@@ -189,7 +189,7 @@ class Jobs:
         """
         List jobs, newest first; with *details*, those whose details contain them.
         """
-        return await jobs.history(
+        return await job_reads.history(
             self._database,
             workspace_id,
             definition=definition,
@@ -206,11 +206,11 @@ class Jobs:
         Count the jobs of every workspace that have not ended, by state.
         """
         async with self._database.connection() as connection:
-            return await jobs.count_unfinished(connection)
+            return await job_reads.count_unfinished(connection)
 
     async def events(self, job_id: UUID, *, after: int = 0) -> list[Event]:
         async with self._database.connection() as connection:
-            return await jobs.events_of(connection, job_id, after=after)
+            return await job_reads.events_of(connection, job_id, after=after)
 
     async def logs(self, job_id: UUID, *, after: int = 0, limit: int = 1000, item: int | None = None) -> list[LogEntry]:
         """
@@ -241,7 +241,7 @@ class Jobs:
     async def _cancel(
         self, connection: Connection, job_id: UUID, by: str, cause: Cause, workspace_id: UUID | None
     ) -> None:
-        job = await jobs.read(connection, job_id, workspace_id=workspace_id)
+        job = await job_reads.read(connection, job_id, workspace_id=workspace_id)
         if job is None:
             raise NotFoundError(f"There is no job {job_id}.", "List jobs with `headrace jobs`.")
         if job.final:
@@ -263,7 +263,9 @@ class Jobs:
         if not new.idempotency_key:
             return None
         async with self._database.connection() as connection:
-            found = await jobs.read_by_idempotency_key(connection, new.idempotency_key, workspace_id=new.workspace_id)
+            found = await job_reads.read_by_idempotency_key(
+                connection, new.idempotency_key, workspace_id=new.workspace_id
+            )
         if found is None:
             return None
         if found[1] != digest:

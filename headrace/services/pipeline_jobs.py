@@ -13,8 +13,7 @@ from headrace.core.job import Job, NewJob
 from headrace.core.plan import Plan
 from headrace.core.state import JobState
 from headrace.services.jobs import Jobs
-from headrace.store import jobs as job_store
-from headrace.store import pipeline_jobs, pipeline_states, pruning
+from headrace.store import job_reads, pipeline_jobs, pipeline_states, pruning
 from headrace.store.database import Database
 from headrace.store.files import FileStore
 from headrace.store.job_rows import folder_of
@@ -164,7 +163,7 @@ class PipelineJobs:
         removed = 0
         for job_id in await pipeline_jobs.to_delete(self._database):
             async with self._database.connection() as connection:
-                job = await job_store.read(connection, job_id)
+                job = await job_reads.read(connection, job_id)
             if job is not None and not job.final:
                 continue
             if job is not None:

@@ -22,7 +22,7 @@ from headrace.core.rerun import Again, Renew, Rerun, overridden, queued, steps_b
 from headrace.core.state import JobState
 from headrace.services.attempts import refs_of
 from headrace.services.jobs import Jobs, Submission
-from headrace.store import jobs as job_store
+from headrace.store import job_reads
 from headrace.store.connections import Connections
 from headrace.store.database import Database
 from headrace.store.files import FileStore
@@ -83,7 +83,7 @@ class Reruns:
         if not job.final:
             raise ConflictError("The job has not ended.", "Wait for it, or end it first.", state=str(job.state))
         async with self._database.connection() as connection:
-            plan, sealed = await job_store.plan_of(connection, job.id)
+            plan, sealed = await job_reads.plan_of(connection, job.id)
         if plan.fan_out is not None:
             return await self._run_items(actor, job, wanted)
         return await self._run_steps(actor, job, plan, self._open(job, sealed), wanted)

@@ -15,7 +15,7 @@ from house_app import client_of
 
 from headrace.core.plan import Plan, Script, Sync
 from headrace.engine.desk import secrets_in
-from headrace.store import jobs
+from headrace.store import job_reads
 
 SCRIPT = "print('one')\n"
 TAP = {"kind": "tap", "command": ["python", "tap.py"], "secrets": ["token"], "settings": {"token": "token-of-all"}}
@@ -51,7 +51,7 @@ async def _plan(house: House, client: httpx2.AsyncClient) -> Plan:
     made = await client.post("/api/v1/flows/demo/trains/runs", json={"tenant": "acme", "ignore_parallel_jobs": True})
     assert made.status_code == 201, made.text
     async with house.database.connection() as connection:
-        plan, _sealed = await jobs.plan_of(connection, made.json()["id"])
+        plan, _sealed = await job_reads.plan_of(connection, made.json()["id"])
     return plan
 
 

@@ -17,7 +17,7 @@ from headrace.core.job import Job
 from headrace.core.outcome import Blame, Cause, Failed, Succeeded, settle
 from headrace.core.plan import Plan
 from headrace.services.attempts import Work
-from headrace.store import jobs
+from headrace.store import job_reads
 from headrace.store.job_rows import folder_of
 
 INITIAL, BOOKMARK = b'{"at": 1}', b'{"at": 2}'
@@ -66,7 +66,7 @@ async def _rerun(client: httpx2.AsyncClient, job: Job, **body: Any) -> httpx2.Re
 
 async def _plan(house: House, job_id: str) -> tuple[Plan, Any]:
     async with house.database.connection() as connection:
-        plan, sealed = await jobs.plan_of(connection, UUID(job_id))
+        plan, sealed = await job_reads.plan_of(connection, UUID(job_id))
     return plan, house.sealer.open(sealed, f"job:{job_id}") if sealed else {}
 
 

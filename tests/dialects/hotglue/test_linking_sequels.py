@@ -20,7 +20,7 @@ from house_app import client_of
 
 from headrace.core.outcome import Blame, Cause, Failed, Succeeded
 from headrace.core.plan import Sync
-from headrace.store import jobs as job_store
+from headrace.store import job_reads
 
 SOURCES = "/hotglue/demo/flights/{tenant}/linkedSources"
 ACME = SOURCES.format(tenant="acme")
@@ -153,7 +153,7 @@ async def test_8_a_link_brings_a_job_a_discover_and_the_default_schedule(
     stored = await house.jobs.by_root(job["s3_root"], workspace_id=house.workspace.id)
     assert stored is not None
     async with house.database.connection() as connection:
-        sync = (await job_store.plan_of(connection, stored.id))[0].steps[0]
+        sync = (await job_reads.plan_of(connection, stored.id))[0].steps[0]
     assert isinstance(sync, Sync)
     assert sync.sync_type == "auto_sync"
     assert (await client.get(SOURCES.format(tenant="zeta"))).json()[0]["discover_task_status"] == "DISCOVER_STARTED"

@@ -11,7 +11,7 @@ from house import House
 
 from headrace.core.definitions import FlowDef
 from headrace.core.plan import ConnectorSpec, Export, Payload, Plan, Script, Sync
-from headrace.store import jobs as job_store
+from headrace.store import job_reads
 
 JOBS = "/hotglue/v2/demo/crm/acme/jobs"
 CONNECTORS = "/hotglue/v2/demo/crm/acme/linkedConnectors"
@@ -43,7 +43,7 @@ async def plan_of(house: House, root: str) -> Plan:
     job = await house.jobs.by_root(root, workspace_id=house.workspace.id)
     assert job is not None
     async with house.database.connection() as connection:
-        return (await job_store.plan_of(connection, job.id))[0]
+        return (await job_reads.plan_of(connection, job.id))[0]
 
 
 async def link_hubspot(client: httpx2.AsyncClient) -> None:

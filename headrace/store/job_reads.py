@@ -1,0 +1,133 @@
+"""
+Jobs, their plans and events, read; what changes them is in `jobs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from headrace.core.event import Event, EventKind
+from headrace.core.job import Job
+from headrace.core.plan import Plan
+from headrace.core.state import JobState
+from headrace.store.database import Connection, Database, statement
+from headrace.store.job_rows import job_of
+
+
+async def read(connection: Connection, job_id: UUID, *, workspace_id: UUID | None = None) -> Job | None:
+    """
+    Read one job; with *workspace_id*, only one of that workspace.
+    """
+    return await _read(
+        connection,
+        "where j.id = %(id)s and (%(workspace_id)s::uuid is null or j.workspace_id = %(workspace_id)s)",
+        {"id": job_id, "workspace_id": workspace_id},
+    )
+
+
+async def read_by_roots(connection: Connection, roots: Sequence[str]) -> dict[str, Job]:
+    """
+    Read jobs by their dialects' paths, in whatever workspace.
+    """
+    # Behind a select, so that the plan is kept: what is known of one list would be used to plan each list anew.
+    query = sql.SQL("{} where j.root = any((select %(roots)s::text[])::text[])").format(sql.SQL(statement("read_job")))
+    rows = await (await connection.execute(query, {"roots": list(roots)})).fetchall()
+    return {row["root"]: job_of(row) for row in rows}
+
+
+async def read_by_idempotency_key(
+    connection: Connection, key: str, *, workspace_id: UUID
+) -> tuple[Job, bytes | None] | None:
+    """
+    Read the job that first used an idempotency key, and the digest of its request.
+    """
+    row = await (
+        await connection.execute(
+            sql.SQL("{} where j.idempotency_key = %(key)s and j.workspace_id = %(workspace_id)s").format(
+                sql.SQL(statement("read_job"))
+            ),
+            {"key": key, "workspace_id": workspace_id},
+        )
+    ).fetchone()
+    return (job_of(row), row["idempotency_digest"]) if row else None
+
+
+async def plan_of(connection: Connection, job_id: UUID) -> tuple[Plan, bytes | None]:
+    """
+    Read a job's plan and its sealed inputs.
+    """
+    row = await (
+        await connection.execute("select plan, sealed from job_plan where job_id = %(id)s", {"id": job_id})
+    ).fetchone()
+    assert row is not None  # noqa: S101 - written with the job, gone with the job
+    return msgspec.convert(row["plan"], Plan), row["sealed"]
+
+
+async def events_of(connection: Connection, job_id: UUID, *, after: int = 0, limit: int = 1000) -> list[Event]:
+    """
+    Read a job's events in the order in which they happened.
+    """
+    rows = await (
+        await connection.execute(
+            "select id, job_id, kind, at, data from event where job_id = %(id)s and id > %(after)s order by id limit %(limit)s",
+            {"id": job_id, "after": after, "limit": limit},
+        )
+    ).fetchall()
+    return [Event(**{**row, "kind": EventKind(row["kind"])}) for row in rows]
+
+
+async def history(
+    database: Database,
+    workspace_id: UUID | None,
+    *,
+    definition: str | None = None,
+    tenant: str | None = None,
+    dialect: str | None = None,
+    states: Sequence[JobState] = (),
+    details: Mapping[str, Any] | None = None,
+    before_seq: int | None = None,
+    limit: int = 50,
+) -> list[Job]:
+    """
+    List jobs, newest first; None for *workspace_id* is every workspace, for the server's own administrators.
+
+    Only jobs whose details contain *details* are listed.
+    """
+    wanted: dict[str, tuple[sql.SQL, Any]] = {
+        "workspace_id": (sql.SQL("j.workspace_id = %(workspace_id)s"), workspace_id),
+        "definition": (sql.SQL("j.definition = %(definition)s"), definition),
+        "tenant": (sql.SQL("j.tenant_id = %(tenant)s"), tenant),
+        "dialect": (sql.SQL("j.dialect = %(dialect)s"), dialect),
+        "states": (sql.SQL("j.state = any(%(states)s)"), list(states) or None),
+        "details": (sql.SQL("j.details @> %(details)s"), Jsonb(dict(details)) if details else None),
+        "before_seq": (sql.SQL("j.seq < %(before_seq)s"), before_seq),
+    }
+    given = {name: (clause, value) for name, (clause, value) in wanted.items() if value is not None}
+    where = sql.SQL(" and ").join(clause for clause, _ in given.values()) if given else sql.SQL("true")
+    query = sql.SQL("{} where {} order by j.seq desc limit %(limit)s").format(sql.SQL(statement("read_job")), where)
+    parameters = {name: value for name, (_, value) in given.items()} | {"limit": limit}
+    async with database.connection() as connection:
+        rows = await (await connection.execute(query, parameters)).fetchall()
+    return [job_of(row) for row in rows]
+
+
+async def count_unfinished(connection: Connection) -> dict[JobState, int]:
+    """
+    Count the jobs of every workspace that have not ended, by state; a state without jobs is left out.
+    """
+    rows = await (
+        await connection.execute("select state, count(*) as jobs from job where finished_at is null group by state")
+    ).fetchall()
+    return {JobState(row["state"]): row["jobs"] for row in rows}
+
+
+async def _read(connection: Connection, where: Any, parameters: dict[str, Any]) -> Job | None:
+    query = sql.SQL("{} {}").format(sql.SQL(statement("read_job")), sql.SQL(where))
+    row = await (await connection.execute(query, parameters)).fetchone()
+    return job_of(row) if row else None
