@@ -48,7 +48,7 @@ class Rerun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Again:
+class Renewal:
     """
     All that a dialect needs to make a new job of an old one. Steps, overrides and sealed inputs are settled already.
 
@@ -65,7 +65,7 @@ class Again:
     done: tuple[StepRecord, ...] = ()
 
 
-Renew = Callable[[Again], tuple[NewJob, Plan]]
+Renew = Callable[[Renewal], tuple[NewJob, Plan]]
 """Makes the new job of a dialect: its ids, its root and what in the plan names them."""
 
 

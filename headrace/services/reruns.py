@@ -18,7 +18,7 @@ from headrace.core.actor import Actor, Scope
 from headrace.core.errors import ConflictError, InvalidError
 from headrace.core.job import Job
 from headrace.core.plan import Pipe, Plan, Reuse, Sync
-from headrace.core.rerun import Again, Renew, Rerun, overridden, queued, steps_before
+from headrace.core.rerun import Renew, Renewal, Rerun, overridden, queued, steps_before
 from headrace.core.state import JobState
 from headrace.services.attempts import refs_of
 from headrace.services.jobs import Jobs, Submission
@@ -112,7 +112,7 @@ class Reruns:
             name = plan.environment or "environment"
             sealed = {**sealed, name: {**sealed.get(name, {}), **variables}}
             plan = msgspec.structs.replace(plan, environment=name)
-        new, plan = renew(Again(job=job, plan=plan, sealed=sealed, by=actor.name, done=done))
+        new, plan = renew(Renewal(job=job, plan=plan, sealed=sealed, by=actor.name, done=done))
         details = {**new.details, "rerun_of": str(job.id)}
         details |= {"rerun_from": wanted.from_step} if wanted.from_step else {}
         new = replace(new, trigger="rerun", details=details, sealed=dict(sealed), done=done)

@@ -17,6 +17,7 @@ from headrace.store.project_yaml import Document, Location
 
 _PLACEHOLDER = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
 _ENVIRONMENT = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
+_OF_FOLDERS = ("project", "home")  # always known where there is a project folder
 
 NamesAt = Callable[[Location], Mapping[str, str]]
 """The names, and what they stand for, that may be used in the value at a location."""
@@ -76,8 +77,12 @@ def _missing(name: str, variable: re.Match[str] | None, names: Mapping[str, str]
             f"The environment variable {variable[1]} is not set.",
             f"Set it where the server starts (for a deployed flow in the workspace's `environment`), or write ${{env:{variable[1]}:-default}}.",
         )
-    known = ", ".join([*names, "env:NAME"])
+    if name in _OF_FOLDERS:
+        return (
+            f"The placeholder `${{{name}}}` has no meaning here: what is deployed lies in no folder of the server.",
+            "Write the path or address out, or leave this in the project folder.",
+        )
     return (
         f"The placeholder `${{{name}}}` has no meaning here.",
-        f"{meant(name, names)} Known here are {known}; a plain `${{` is written `$${{`.",
+        f"{meant(name, [*names, 'env:NAME'])} A plain `${{` is written `$${{`.",
     )

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from headrace.core.job import NewJob
 from headrace.core.plan import Plan
-from headrace.core.rerun import Again
+from headrace.core.rerun import Renewal
 from headrace.dialects.hotglue.ids import ID_LENGTH, job_root, short_id
 
 
@@ -31,7 +31,7 @@ class RenewHotglue:
         self._new_id = new_id
         self._chance = chance
 
-    def __call__(self, again: Again) -> tuple[NewJob, Plan]:
+    def __call__(self, again: Renewal) -> tuple[NewJob, Plan]:
         """
         Make the new job of an old one.
         """

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from headrace.core.job import NewJob
 from headrace.core.plan import Command, Plan
-from headrace.core.rerun import Again
+from headrace.core.rerun import Renewal
 
 
 class RenewMatatika:
@@ -23,7 +23,7 @@ class RenewMatatika:
     def __init__(self, new_id: Callable[[], UUID]) -> None:
         self._new_id = new_id
 
-    def __call__(self, again: Again) -> tuple[NewJob, Plan]:
+    def __call__(self, again: Renewal) -> tuple[NewJob, Plan]:
         """
         Make the new job of an old one; where its id stood in the plan, the new one stands.
         """
