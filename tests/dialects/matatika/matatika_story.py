@@ -49,14 +49,15 @@ async def tell(mill: Mill) -> Told:
     Let pipelines end well, badly, late, at a second try, by hand, before they began, and because another ended.
     """
     told = Told()
-    for name, fields in {
+    pipelines: dict[str, dict[str, Any]] = {
         "good": {"script": "echo hello", "maxRetries": 1},
         "bad": {"script": "echo boom >&2; exit 7"},
         "flaky": {"script": _FLAKY, "maxRetries": 2},
         "late": {"script": "sleep 60", "timeout": 1},
         "slow": {"script": "echo started; sleep 60"},
         "after": {"script": "true", "triggeredBy": ["good"]},
-    }.items():
+    }
+    for name, fields in pipelines.items():
         told.pipelines[name] = await mill.pipeline(name, ready=False, **fields)
     await mill.work()
     jobs = told.jobs

@@ -17,7 +17,7 @@ TAP = {
     "pluginType": "EXTRACTOR", "name": "tap-rows", "namespace": "tap_rows", "variant": "acme", "pipUrl": "tap-rows==1",
     "settings": [{"name": "region"}, {"name": "token", "kind": "password"}],
 }  # fmt: skip
-WHOLE = {
+WHOLE: dict[str, Any] = {
     "label": "Daily Load",
     "name": "daily-load",
     "schedule": "0 0 6 * * MON-FRI",
