@@ -23,7 +23,7 @@ from headrace.store.connections import Connections
 from headrace.store.database import Database
 from headrace.store.embedded import EmbeddedPostgres
 from headrace.store.files import FileStore
-from headrace.store.jobs import history
+from headrace.store.job_reads import history
 from headrace.store.sealing import Sealer, new_key, parse_keys
 
 USER = "nobody" if os.getuid() == 0 else None
