@@ -107,6 +107,7 @@ def test_files_make_scheduled_and_triggered_pipelines(server: RunningServer) -> 
     assert ended["_embedded"]["pipeline"]["name"] == "after"
 
 
+@pytest.mark.chaos
 @row("6.4 Stuck", "6.3 Rule")
 def test_a_real_run_survives_a_hard_kill_of_the_whole_server(server: RunningServer) -> None:
     """
