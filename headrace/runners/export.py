@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from headrace.runners.target_state import TargetState
 
 async def export(stage: Stage, targets: Sequence[Connector]) -> Succeeded | Failed:
     """
-    Send what the script made through each target in turn; the first failure ends it.
+    Send what the script made through each target in turn, whatever became of the one before; the first failure is the stage's.
 
     Summaries of sinks that two targets share are added up, and what a target told before it failed is told, too.
     """
@@ -33,14 +33,27 @@ async def export(stage: Stage, targets: Sequence[Connector]) -> Succeeded | Fail
     made = [file for file in stage.root.etl_output.rglob("*") if file.is_file()]
     if not made:
         return Succeeded({**_output(told), "warning": "There was nothing to export."})
+    failures: dict[str, Failed] = {}
     for target in targets:
         failed, state = await _export_one(stage, target)
         told = told.joined(state)
         if state.state is not None:
             write_json(stage.root.target_state, state.state)
         if failed is not None:
-            return replace(failed, output=_output(told))
-    return Succeeded(_output(told))
+            failures[target.spec.name] = failed
+        if stage.children.exceeded is not None:  # a limit is the stage's, not one target's
+            break
+    return _failed(failures, _output(told)) if failures else Succeeded(_output(told))
+
+
+def _failed(failures: Mapping[str, Failed], output: dict[str, Any]) -> Failed:
+    """
+    Give the first failure, and beside it what became of the other targets that failed.
+    """
+    (_, first), *others = failures.items()
+    also = {name: failed.cause.sentence for name, failed in others}
+    cause = replace(first.cause, evidence={**first.cause.evidence, "also_failed": also}) if also else first.cause
+    return replace(first, cause=cause, output=output)
 
 
 def _output(told: TargetState) -> dict[str, Any]:

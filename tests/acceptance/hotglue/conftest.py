@@ -122,9 +122,9 @@ def uploaded(acme: RunningServer) -> Witnessed:
 @pytest.fixture(scope="session")
 def half_sent(acme: RunningServer) -> Witnessed:
     """
-    A job into two targets, of which the second fails after it has read.
+    A job into two targets, of which the first fails after it has read.
     """
     link(acme, "seen-twice", "acme", "linkedSources", {"source": {"tap": "tap-seen", "config": {}}})
-    for name, config in (("target-seen", {}), ("target-other", {"then": "fail"})):
+    for name, config in (("target-seen", {"then": "fail"}), ("target-other", {})):
         link(acme, "seen-twice", "acme", "linkedTargets", {"target": {"target": name, "config": config}})
     return witnessed(acme, acme.run("seen-twice", "acme", environment=WORKSPACE))

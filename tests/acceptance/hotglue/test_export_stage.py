@@ -40,7 +40,7 @@ def test_the_last_line_of_a_target_is_its_report(first: Witnessed) -> None:
 @row("6.4 several targets", "3.1 EXPORT_FAILED")
 def test_every_target_runs_and_one_that_fails_fails_the_job(half_sent: Witnessed) -> None:
     """
-    What both have reported is told; the state of the source stays what it was.
+    Also those after it, and what all have reported is told; the state of the source stays what it was.
     """
     assert {"target-target-seen", "target-target-other"} <= set(half_sent.notes)
     assert half_sent.notes["target-target-other"]["lines"] == half_sent.exported()
