@@ -4,15 +4,16 @@ How an attempt ended, as a value; and what a job becomes by it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from headrace.core.state import JobState
 
-REFUSED_CONNECTION = "refused_connection"
-"""In a cause's evidence: the id of the connection whose account refused its credentials."""
+REFUSED_CONNECTIONS = "refused_connections"
+"""In a cause's evidence, or the output of a success: ids of the connections whose accounts refused their credentials."""
 
 
 class Blame(StrEnum):
@@ -72,6 +73,18 @@ class Interrupted:
 
 
 Outcome = Succeeded | Failed | Cancelled | Interrupted
+
+
+def refused_by(outcome: Succeeded | Failed, connections: Sequence[str]) -> Succeeded | Failed:
+    """
+    Note the connections whose accounts refused; a target may end well although its account did.
+    """
+    if not connections:
+        return outcome
+    more = {REFUSED_CONNECTIONS: list(connections)}
+    if isinstance(outcome, Succeeded):
+        return replace(outcome, output={**outcome.output, **more})
+    return replace(outcome, cause=replace(outcome.cause, evidence={**outcome.cause.evidence, **more}))
 
 
 @dataclass(frozen=True, slots=True)

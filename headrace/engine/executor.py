@@ -18,7 +18,7 @@ from msgspec import structs
 
 from headrace.core.again import Retry, memory_limit, next_try
 from headrace.core.errors import DefinitionError, EnvironmentBuildError, FencedError, HeadraceError
-from headrace.core.outcome import Blame, Cancelled, Cause, Failed, Outcome, Succeeded
+from headrace.core.outcome import REFUSED_CONNECTIONS, Blame, Cancelled, Cause, Failed, Outcome, Succeeded, refused_by
 from headrace.core.plan import (
     AccessToken,
     AnyStep,
@@ -153,7 +153,8 @@ class Executor:
             await desk.write_record()
         finally:
             bringing.cancel()
-        return Succeeded()
+        refused = [each for output in desk.outputs.values() for each in output.get(REFUSED_CONNECTIONS, ())]
+        return refused_by(Succeeded(), refused)
 
     async def _recorded(self, desk: AttemptDesk, step: AnyStep, ordinal: int) -> Succeeded | Failed | Cancelled:
         """

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from headrace.core.outcome import Failed, Succeeded
 from headrace.core.plan import Script
+from headrace.engine.accounts import account_of_script, blamed
 from headrace.engine.desk import AttemptDesk, used
 from headrace.engine.tenant_files import edited_tenant_config, lay_tenant_config
 from headrace.runners import script
@@ -51,7 +52,7 @@ async def _run(desk: AttemptDesk, step: Script) -> Succeeded | Failed:
         outcome = await script.script(
             stage, program, step.entry, given_records=records, allow_nothing=step.empty_output == "allow"
         )
-    return used(outcome, stage)
+    return used(blamed(outcome, account_of_script(desk.work.plan)), stage)
 
 
 async def _pass_through(desk: AttemptDesk, step: Script) -> Succeeded | Failed:

@@ -7,8 +7,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from headrace.core.outcome import REFUSED_CONNECTION, Failed, Succeeded
+from headrace.core.outcome import Failed, Succeeded
 from headrace.core.plan import AccessToken, ConfigRef, Discover, Export, Payload, Pipe, Sync
+from headrace.engine.accounts import blamed
 from headrace.engine.desk import AttemptDesk, used
 from headrace.runners import payload, singer
 from headrace.runners.access_token import access_token
@@ -22,10 +23,6 @@ MAX_RECORDS = "max_record_count"
 """Variable by which a job limits the records of each stream, as in hotglue."""
 
 
-# What connectors of hotglue's SDK raise then; its users have to reconnect.
-_REFUSED = "InvalidCredentialsError"
-
-
 async def discover(desk: AttemptDesk, step: Discover) -> Succeeded | Failed:
     """
     Ask the tap for its catalog, and save it on the connection.
@@ -34,7 +31,7 @@ async def discover(desk: AttemptDesk, step: Discover) -> Succeeded | Failed:
     async with desk.stage(step.name, step.limits) as stage:
         found = await singer.discover(stage, tap)
     if isinstance(found, Failed):
-        return used(_blamed(found, step.config), stage)
+        return used(blamed(found, step.config), stage)
     if step.config.connection:
         await desk.journal.save_catalog(step.config.connection, found)
     return used(Succeeded({"streams": len(found["streams"])}), stage)
@@ -48,7 +45,7 @@ async def refresh_token(desk: AttemptDesk, step: AccessToken) -> Succeeded | Fai
     async with desk.stage(step.name, step.limits) as stage:
         found = await access_token(stage, connector)
     if isinstance(found, Failed):
-        return used(_blamed(found, step.config), stage)
+        return used(blamed(found, step.config), stage)
     await desk.save_rewritten()
     if step.config.connection:
         await desk.journal.save_config(step.config.connection, found)
@@ -65,7 +62,7 @@ async def sync(desk: AttemptDesk, step: Sync) -> Succeeded | Failed:
     async with desk.stage(step.name, step.limits) as stage:
         catalog = await _catalog(desk, step, tap, stage)
         if isinstance(catalog, Failed):
-            return used(_blamed(catalog, step.config), stage)
+            return used(blamed(catalog, step.config), stage)
         await desk.save_rewritten()  # discovering may have rotated a token
         linked = desk.linked(step.config)
         outcome = await singer.sync(
@@ -80,7 +77,7 @@ async def sync(desk: AttemptDesk, step: Sync) -> Succeeded | Failed:
             timestamp=_timestamp(desk),
         )
     told = replace(outcome, output={**outcome.output, "sync_type": sync_type})
-    return used(_blamed(told, step.config), stage)
+    return used(blamed(told, step.config), stage)
 
 
 async def write_payload(desk: AttemptDesk, step: Payload) -> Succeeded | Failed:
@@ -101,9 +98,7 @@ async def send(desk: AttemptDesk, step: Export) -> Succeeded | Failed:
     desk.write_configs()
     async with desk.stage(step.name, step.limits) as stage:
         outcome = await export(stage, targets)
-    # Targets run in turn, so the last that was started is the one that failed.
-    failing = step.targets[max(0, len(stage.children.children) - 1)] if step.targets else None
-    return used(_blamed(outcome, failing.config) if failing else outcome, stage)
+    return used(outcome, stage)
 
 
 async def stream(desk: AttemptDesk, step: Pipe) -> Succeeded | Failed:
@@ -126,20 +121,8 @@ async def stream(desk: AttemptDesk, step: Pipe) -> Succeeded | Failed:
             bookmark=bookmark,
         )
     by_target = isinstance(outcome, Failed) and outcome.cause.stage == "export"
-    outcome = _blamed(outcome, step.target_config if by_target else step.tap_config)
+    outcome = blamed(outcome, step.target_config if by_target else step.tap_config)
     return used(replace(outcome, output={**outcome.output, "sync_type": sync_type}), stage)
-
-
-def _blamed(outcome: Succeeded | Failed, ref: ConfigRef) -> Succeeded | Failed:
-    """
-    Note in a failure's evidence which connection's account refused its credentials, if that was why.
-    """
-    if not isinstance(outcome, Failed) or ref.connection is None:
-        return outcome
-    cause = outcome.cause
-    if cause.evidence.get("exception") != _REFUSED:
-        return outcome
-    return replace(outcome, cause=replace(cause, evidence={**cause.evidence, REFUSED_CONNECTION: ref.connection}))
 
 
 async def _bookmark(desk: AttemptDesk, step: Sync | Pipe) -> dict[str, Any] | None:

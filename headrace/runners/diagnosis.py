@@ -30,6 +30,14 @@ Blame = Literal["customer", "developer", "operator"]
 
 SENTENCE_CHARACTERS = 500
 
+INVALID_CREDENTIALS = "InvalidCredentialsError"
+"""What connectors and scripts of hotglue's SDKs raise when an account refuses (package hotglue_etl_exceptions)."""
+
+TRACE_HEADING = "Traceback (most recent call last):"
+CHAINED = (
+    "During handling of the above exception, another exception occurred:",
+    "The above exception was the direct cause of the following exception:",
+)
 TRACE_LINE = re.compile(r'^(Traceback \(most recent call last\):|\s*File ".+", line \d+)')
 EXCEPTION_NAME = re.compile(r"(?:\w+\.)*(?P<name>[A-Za-z_]\w*)(?::|$)")
 BROKEN_PIPE = re.compile(r"BrokenPipeError|Broken pipe|\bEPIPE\b", re.IGNORECASE)
@@ -206,10 +214,18 @@ def met_broken_pipe(ended: Exit, own: Sequence[str]) -> bool:
 def exception_name(exceptions: Sequence[Mapping[str, Any]], own: Sequence[str]) -> str | None:
     """
     Name the exception that stopped a child: of its exception file, else of its last traceback; without modules.
+
+    `gluestick.exception` raises another exception in place of the one it is given, so refused credentials anywhere in the chain count.
     """
     told = exceptions[-1].get("exception_name") if exceptions else None
     line = str(told) if told else last_exception(own)
-    found = EXCEPTION_NAME.match(line) if line else None
+    if not told and INVALID_CREDENTIALS in map(_name, last_chain(own)):
+        return INVALID_CREDENTIALS
+    return _name(line) if line else None
+
+
+def _name(line: str) -> str | None:
+    found = EXCEPTION_NAME.match(line)
     return found["name"] if found else None
 
 
@@ -242,6 +258,23 @@ def last_exception(own: Sequence[str]) -> str | None:
         if TRACE_LINE.match(own[at]):
             return next((text for text in own[at + 1 :] if not text[0].isspace() and not TRACE_LINE.match(text)), None)
     return None
+
+
+def last_chain(own: Sequence[str]) -> list[str]:
+    """
+    Give the final lines of the last traceback and of those that led to it, the first cause first.
+    """
+    chain: list[str] = []
+    tracing = chained = False
+    for text in (text for text in own if text.strip()):
+        if text.startswith(TRACE_HEADING):
+            chain, tracing, chained = chain if chained else [], True, False
+        elif text.startswith(CHAINED):
+            chained = True
+        elif tracing and not text[0].isspace():
+            chain.append(text)
+            tracing = False
+    return chain
 
 
 def last_level_message(own: Sequence[str]) -> str | None:

@@ -15,8 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from headrace.core.outcome import Cause, Failed, Succeeded
+from headrace.core.outcome import Cause, Failed, Succeeded, refused_by
 from headrace.runners.connector import Connector, lend_config
+from headrace.runners.diagnosis import INVALID_CREDENTIALS
 from headrace.runners.job_root import write_json
 from headrace.runners.process import Child, Exit
 from headrace.runners.stage import Stage
@@ -34,6 +35,7 @@ async def export(stage: Stage, targets: Sequence[Connector]) -> Succeeded | Fail
     if not made:
         return Succeeded({**_output(told), "warning": "There was nothing to export."})
     failures: dict[str, Failed] = {}
+    refused: list[str] = []
     for target in targets:
         failed, state = await _export_one(stage, target)
         told = told.joined(state)
@@ -41,9 +43,16 @@ async def export(stage: Stage, targets: Sequence[Connector]) -> Succeeded | Fail
             write_json(stage.root.target_state, state.state)
         if failed is not None:
             failures[target.spec.name] = failed
+        if target.connection is not None and (state.refused or _refused(failed)):
+            refused.append(target.connection)
         if stage.children.exceeded is not None:  # a limit is the stage's, not one target's
             break
-    return _failed(failures, _output(told)) if failures else Succeeded(_output(told))
+    outcome = _failed(failures, _output(told)) if failures else Succeeded(_output(told))
+    return refused_by(outcome, refused)
+
+
+def _refused(failed: Failed | None) -> bool:
+    return failed is not None and failed.cause.evidence.get("exception") == INVALID_CREDENTIALS
 
 
 def _failed(failures: Mapping[str, Failed], output: dict[str, Any]) -> Failed:
@@ -87,7 +96,7 @@ async def _export_one(stage: Stage, target: Connector) -> tuple[Failed | None, T
         os.close(source)
     state = await asyncio.to_thread(printed.read)
     if not ended.succeeded or stage.children.exceeded is not None:
-        return await stage.diagnose([ended]), state
+        return await stage.diagnose([ended], folder=target.folder(root)), state
     if reads_singer and left > 0 and not (position == 0 and state.state is not None):
         return Failed(left_early(target, ended, left)), state
     return None, state

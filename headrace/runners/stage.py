@@ -139,28 +139,38 @@ class Stage:
             await asyncio.wait(waiting, timeout=max(still_seconds - self.children.still_seconds, 0.01))
         return True
 
-    async def diagnose(self, exits: Sequence[Exit], *, program: str = "") -> Failed:
+    async def diagnose(self, exits: Sequence[Exit], *, program: str = "", folder: Path | None = None) -> Failed:
         """
         Say why the step failed, once everything its children said has been read.
 
         Args:
             exits: how the children ended that may be to blame.
             program: names the child for people when it is one of ours.
+            folder: where it works, if others work in this stage before it: what they said and left is no evidence then.
         """
         await self.heard()
+        names = [one.name for one in exits]
+        lines = self.book.tail(self.name)
+        if folder is not None:
+            lines = [line for line in lines if line.stream.partition(".")[0] in names]
         verdict = diagnosis.diagnose(
             self.name,
             exits,
-            self.book.tail(self.name),
+            lines,
             limit=self.children.exceeded,
             errors_text=self._errors_text(),
-            exceptions=self._exceptions(),
+            exceptions=self._exceptions(folder),
             peak_memory_bytes=self.children.usage.peak_memory_bytes or None,
             redactor=self.book.redactor,
         )
         if verdict is None:
-            names = program or ", ".join(one.name for one in exits)
-            return Failed(Cause(stage=self.name, sentence=f"{names} ended without a reason.", who=Blame.OPERATOR))
+            return Failed(
+                Cause(
+                    stage=self.name,
+                    sentence=f"{program or ', '.join(names)} ended without a reason.",
+                    who=Blame.OPERATOR,
+                )
+            )
         evidence = {name: value for name, value in asdict(verdict.evidence).items() if value is not None}
         return Failed(
             Cause(
@@ -213,11 +223,12 @@ class Stage:
         except FileNotFoundError:
             return None
 
-    def _exceptions(self) -> list[dict[str, Any]]:
+    def _exceptions(self, folder: Path | None = None) -> list[dict[str, Any]]:
         """
-        Read what taps and targets of hotglue's SDK left about their exceptions, the newest last.
+        Read what taps and targets of hotglue's SDK left about their exceptions, the newest last; of one *folder*, or all.
         """
-        return [found for file in self.root.exceptions() if isinstance(found := read_json(file), dict)]
+        files = [file for file in self.root.exceptions() if folder in (None, file.parent)]
+        return [found for file in files if isinstance(found := read_json(file), dict)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

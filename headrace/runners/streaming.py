@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from headrace.core.outcome import Failed, Succeeded
+from headrace.core.outcome import Failed, Succeeded, refused_by
 from headrace.core.plan import Limits as PlanLimits
 from headrace.runners.connector import Connector, lend_config
 from headrace.runners.export import left_early
@@ -70,7 +70,8 @@ async def pipe(
     state = await asyncio.to_thread(printed.read)
     if state.state is not None:
         write_json(root.target_state, state.state)
-    return await _pipe_outcome(stage, target, _Ends(tap_end, relay_end, target_end), reports, state)
+    outcome = await _pipe_outcome(stage, target, _Ends(tap_end, relay_end, target_end), reports, state)
+    return refused_by(outcome, [target.connection] if state.refused and target.connection else [])
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from typing import Any
 
 import msgspec
 
+from headrace.runners.diagnosis import INVALID_CREDENTIALS
+
 _COUNTERS = ("success", "fail", "existing", "updated")
 
 
@@ -25,11 +27,13 @@ class TargetState:
         state: the last state; None when the target printed none.
         summary: per sink, how many records succeeded, failed, existed, were updated; empty for targets of other SDKs.
         details: per sink, one entry a record.
+        refused: the account refused its credentials: `auth_error_response`, or an entry with that class of error.
     """
 
     state: dict[str, Any] | None = None
     summary: dict[str, dict[str, int]] = field(default_factory=dict)
     details: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    refused: bool = False
 
     def joined(self, later: TargetState) -> TargetState:
         """
@@ -88,7 +92,11 @@ class LastState(asyncio.Protocol):
             return TargetState()
         last: dict[str, Any] = msgspec.json.decode(self._line)
         report = last["target"] if isinstance(last.get("target"), dict) and "tap" in last else last
-        return TargetState(state=last, summary=_summary(report), details=_details(report))
+        details = _details(report)
+        refused = bool(report.get("auth_error_response")) or any(
+            entry.get("hg_error_class") == INVALID_CREDENTIALS for entries in details.values() for entry in entries
+        )
+        return TargetState(state=last, summary=_summary(report), details=details, refused=refused)
 
     def _look(self, lines: bytes) -> None:
         while lines:

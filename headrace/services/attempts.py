@@ -15,7 +15,7 @@ from uuid import UUID
 from headrace.core import queue, settings_apart
 from headrace.core.errors import FencedError
 from headrace.core.job import Job
-from headrace.core.outcome import REFUSED_CONNECTION, Cancelled, Cause, Failed, Outcome, Settlement, Succeeded
+from headrace.core.outcome import REFUSED_CONNECTIONS, Cancelled, Failed, Outcome, Settlement, Succeeded
 from headrace.core.plan import AccessToken, AnyStep, ConfigRef, Discover, Export, Pipe, Plan, Sync
 from headrace.core.state import JobState, StepState
 from headrace.services.admission import Admission
@@ -220,7 +220,7 @@ class Attempts:
                     await self._connections.save_bookmark(
                         connection, bookmark.connection_id, bookmark.state, job_id=work.job.id
                     )
-            await self._note_accounts(connection, work, settlement.state, cause)
+            await self._note_accounts(connection, work, settlement.state, outcome)
             await self._tell(connection, work, event_id)
             await ticket.settle(connection)
             await self._admission.admit(connection)
@@ -260,16 +260,22 @@ class Attempts:
             await self._fence(connection, work.claim)
             await self._connections.save_bookmark(connection, connection_id, None, job_id=work.job.id)
 
-    async def _note_accounts(self, connection: Connection, work: Work, state: JobState, cause: Cause | None) -> None:
+    async def _note_accounts(self, connection: Connection, work: Work, state: JobState, outcome: Outcome) -> None:
         """
-        Note that the account of a connection refused its credentials, or that those of all are good again.
+        Note whose accounts refused their credentials; those of all others in a completed job are good again.
         """
+        refused: Sequence[str] = ()
+        match outcome:
+            case Succeeded(output=told):
+                refused = told.get(REFUSED_CONNECTIONS, ())
+            case Failed(cause=cause) if state is JobState.FAILED:
+                refused = cause.evidence.get(REFUSED_CONNECTIONS, ())
         if state is JobState.COMPLETED:
-            for connection_id in [each for each, linked in work.connections.items() if linked.disconnected]:
+            marked = {each for each, linked in work.connections.items() if linked.disconnected}
+            for connection_id in sorted(marked.difference(refused)):
                 await self._connections.save_disconnected(connection, UUID(connection_id), disconnected=False)
-        refused = cause.evidence.get(REFUSED_CONNECTION) if cause and state is JobState.FAILED else None
-        if refused is not None:
-            linked = await self._connections.read_settings(connection, UUID(refused))
+        for connection_id in refused:
+            linked = await self._connections.read_settings(connection, UUID(connection_id))
             if linked is not None and _same_link(work, linked):
                 await self._connections.save_disconnected(connection, linked.id, disconnected=True)
 

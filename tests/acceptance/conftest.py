@@ -63,7 +63,7 @@ def shared_project(folder: Path) -> ProjectFolder:
     taps = {mode: {"mode": mode, "secret": "s3cr3t-t0ken/with+signs", "refresh_token": "r1"} for mode in TAP_MODES}
     taps |= {"endless": {"mode": "slow", "records": 10**6}, "queued": {}}
     project.flow("plain", taps, limits={"sync": {"no_progress_seconds": 2, "grace_seconds": 1}})
-    project.flow("discovered", {mode: taps[mode] for mode in ("good", "exit-3")}, workspace="discovering")
+    project.flow("discovered", {mode: taps[mode] for mode in ("good", "exit-3", "silent")}, workspace="discovering")
     project.flow("many", {f"t{number}": {} for number in range(8)})
     project.flow("script-good", {"acme": {}}, script="etl_singer.py", files={"format": "csv"})
     project.flow("script-quiet", {"acme": {}}, script="etl_nothing.py", empty_output="allow")

@@ -79,7 +79,7 @@ class ProjectFolder:
 
 
 CONTRACT_TENANTS = (
-    "cycle", "files", "at-discover", "at-sync", "at-etl", "at-export", "shot-sync", "shot-etl", "shot-export", "limited",
+    "cycle", "files", "at-discover", "at-sync", "at-etl", "at-export", "shot-sync", "shot-etl", "shot-export", "limited", "refused",
     "cut",
 )  # fmt: skip
 

@@ -80,6 +80,25 @@ def test_only_completed_jobs_move_a_tenant_on(shared_server: RunningServer) -> N
     assert [run["runs_in_config"] for run in noted] == [0, 1, 2]
 
 
+def test_a_script_that_finds_the_account_refused_marks_its_connection(shared_server: RunningServer) -> None:
+    """
+    The exceptions of hotglue are shared by taps, targets and scripts: the source is disconnected until a job of it completes.
+    """
+    tenant = "refused"
+
+    def disconnected() -> bool:
+        [link] = shared_server.client.get(f"/hotglue/demo/{FLOW}/{tenant}/linkedSources").json()
+        return bool(link["disconnected"])
+
+    refused = shared_server.run(FLOW, tenant, {"override_source_config": {"etl_then": "refuse"}})
+    marked = disconnected()
+    good = shared_server.run(FLOW, tenant)
+
+    assert (refused["status"], refused["message"]) == ("ETL_FAILED", "ERROR: no prices. Cause: the key was revoked")
+    assert marked
+    assert (good["status"], disconnected()) == ("JOB_COMPLETED", False)
+
+
 def test_a_script_finds_what_hotglues_scripts_look_for(shared_server: RunningServer) -> None:
     """
     The files of the root and the variables by their names, both spellings; the server answers to the job's own key.

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hotglue_rows import row
 
 from acceptance.running_server import RunningServer
@@ -111,17 +112,23 @@ def test_a_targets_report_becomes_summary_and_details(shared_server: RunningServ
     assert len(record["metrics"]["exportDetails"]["people"]) == 2000
 
 
-def test_a_killed_job_ends_in_the_stage_it_was_in(shared_server: RunningServer) -> None:
+@pytest.mark.parametrize(
+    ("flow", "mode", "environment", "stage"),
+    [("plain", "ignore-term", "demo", "SYNC"), ("discovered", "silent", "discovering", "DISCOVER")],
+)
+def test_a_killed_job_ends_in_the_stage_it_was_in(
+    shared_server: RunningServer, flow: str, mode: str, environment: str, stage: str
+) -> None:
     """
     A kill ends the children and leaves a status that pollers understand.
     """
-    created = shared_server.submit("plain", "ignore-term").json()
-    shared_server.wait_for(created, lambda record: record["status"] == "SYNC_STARTED")
+    created = shared_server.submit(flow, mode, environment=environment).json()
+    shared_server.wait_for(created, lambda record: record["status"] == f"{stage}_STARTED")
 
     shared_server.kill(created)
     record = shared_server.wait(created, seconds=15)
 
-    assert record["status"] == "SYNC_FAILED"
+    assert record["status"] == f"{stage}_FAILED"
     assert record["message"].startswith("Job was killed")
 
 

@@ -2,7 +2,8 @@
 An ETL script that looks at its surroundings as hotglue's scripts do, standard library only.
 
 It sends each person once, by the id map of an earlier export; notes in `snapshots/runs.json` what it saw; edits the tenant's config; and asks the
-server it came from with the key it was given. With `etl_then` in the config: `fail` writes errors.txt and ends with 1, `stay` never ends.
+server it came from with the key it was given. With `etl_then` in the config: `fail` writes errors.txt and ends with 1, `refuse`
+finds that the account refuses its credentials and says so as gluestick does, `stay` never ends.
 """
 
 import csv
@@ -61,6 +62,17 @@ runs.write_text(json.dumps(seen))
 if config.get("etl_then") == "fail":
     (root / "errors.txt").write_text("ERROR: the people are gone. Cause: KeyError('people')")
     sys.exit(1)
+if config.get("etl_then") == "refuse":
+
+    class InvalidCredentialsError(Exception):
+        """As in hotglue_etl_exceptions."""
+
+    try:
+        raise InvalidCredentialsError("the key was revoked")
+    except InvalidCredentialsError as error:
+        said = f"ERROR: no prices. Cause: {error}"
+        (root / "errors.txt").write_text(said)
+        raise Exception(said)  # noqa: B904 -- word by word what gluestick.exception does
 while config.get("etl_then") == "stay":
     print(f"staying {os.getpid()}", file=sys.stderr, flush=True)
     signal.pause()

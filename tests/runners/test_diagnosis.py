@@ -120,6 +120,21 @@ def test_the_newest_exception_file_speaks_for_the_tap():
     )
 
 
+def test_refused_credentials_count_through_the_exception_that_replaced_them():
+    """
+    Only in the chain of what stopped the child: what it got over before is nobody's fault.
+    """
+    refused = TRACEBACK.replace("KeyError", "hotglue_etl_exceptions.InvalidCredentialsError")
+    later = f'{refused}\nretrying\nTraceback (most recent call last):\n  File "etl.py", line 1\n    x\nTypeError: no'
+
+    def exception(text):
+        return diagnose("etl", [ended("etl", 1)], said(text, "etl.stderr")).evidence.exception
+
+    assert exception(refused) == "InvalidCredentialsError"
+    assert exception(later) == "TypeError"
+    assert exception(TRACEBACK) == "ValueError"
+
+
 def test_the_last_line_of_the_last_traceback_counts():
     """
     A chained traceback's final exception is the cause, whatever is printed around it.

@@ -111,6 +111,60 @@ async def test_a_target_that_refuses_is_marked_not_the_source(mill: Mill, tmp_pa
     assert {link["target"]: link["disconnected"] for link in targets} == {"target-fake": False, "target-refusing": True}
 
 
+async def test_the_target_that_refuses_is_marked_not_the_one_after_it(mill: Mill, tmp_path: Path) -> None:
+    """
+    A later target runs all the same, and what the first said is no evidence against it.
+    """
+    (tmp_path / "refusing.py").write_text(REFUSING)
+    (tmp_path / "failing.py").write_text("raise SystemExit(4)")
+    commands = {"target-refusing": "refusing.py", "target-failing": "failing.py"}
+    refusing, failing = (
+        ConnectorSpec(name=name, kind="target", command=("python", str(tmp_path / file)))
+        for name, file in commands.items()
+    )
+    mill.flow(SOURCE, refusing, failing, TARGET)
+    await mill.link(SOURCE, **source(tmp_path))
+    await mill.link(refusing)
+    await mill.link(failing)
+    failed = await mill.run()
+    targets = (await mill.client.get(f"{mill.path}/linkedTargets")).json()
+
+    assert failed["message"].startswith("InvalidCredentialsError: the destination wants another key")
+    assert {link["target"]: link["disconnected"] for link in targets} == {
+        "target-fake": False,
+        "target-failing": False,
+        "target-refusing": True,
+    }
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"auth_error_response": {"error": "invalid_grant"}},
+        {"bookmarks": {"people": [{"success": False, "hg_error_class": "InvalidCredentialsError"}]}},
+    ],
+    ids=["auth_error_response", "hg_error_class"],
+)
+async def test_a_target_that_ended_well_may_tell_that_its_account_refused(
+    mill: Mill, tmp_path: Path, told: dict[str, Any]
+) -> None:
+    """
+    hotglue's target SDK exits with 0 then: the job has completed, and the connection shows `disconnected`.
+    """
+    state = json.dumps({"bookmarks": {}, "summary": {"people": {"fail": 1}}, **told})
+    (tmp_path / "telling.py").write_text(f"import sys\nsys.stdin.read()\nprint({state!r})\n")
+    telling = ConnectorSpec(name="target-telling", kind="target", command=("python", str(tmp_path / "telling.py")))
+    mill.flow(SOURCE, telling)
+    await mill.link(SOURCE, **source(tmp_path))
+    await mill.link(telling)
+    record = await mill.run()
+    targets = (await mill.client.get(f"{mill.path}/linkedTargets")).json()
+
+    assert record["status"] == "JOB_COMPLETED", record["message"]
+    assert {link["target"]: link["disconnected"] for link in targets}["target-telling"] is True
+    assert (await mill.linked())["disconnected"] is False
+
+
 async def test_a_token_is_kept_while_its_job_still_runs(mill: Mill, tmp_path: Path) -> None:
     """
     Seconds after a tap has rotated its token it is on the connection, should the whole machine be lost.
