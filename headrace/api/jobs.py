@@ -37,6 +37,17 @@ _BIGINT = 2**63 - 1
 Number = Annotated[int, Query(ge=0, le=_BIGINT)]
 Text = Annotated[str | None, Query(max_length=255)]
 
+_REPEATABLE: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "description": "Repeats under one key give the job that the first of them made.",
+            "schema": {"type": "string", "maxLength": 255},
+        }
+    ]
+}
 _RUN_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -52,15 +63,7 @@ _RUN_BODY: dict[str, Any] = {
             }
         },
     },
-    "parameters": [
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "required": False,
-            "description": "Repeats under one key give the job that the first of them made.",
-            "schema": {"type": "string", "maxLength": 255},
-        }
-    ],
+    **_REPEATABLE,
 }
 
 
@@ -144,12 +147,18 @@ async def cancel_job(services: Asked, actor: Asking, job_id: UUID) -> JobView:
     return job_view(await services.jobs.cancel(job_id, by=actor.name, workspace_id=actor.workspace_id))
 
 
-@router.post("/jobs/{job_id}/rerun", status_code=201)
-async def rerun_job(services: Asked, actor: Asking, job_id: UUID, wanted: NewRerun) -> SubmittedView:
+@router.post("/jobs/{job_id}/rerun", status_code=201, openapi_extra=_REPEATABLE)
+async def rerun_job(services: Asked, actor: Asking, request: Request, job_id: UUID, wanted: NewRerun) -> SubmittedView:
     """
     Run an ended job again: the same plan, or that plan with named overrides, whole or from one of its steps on.
     """
-    rerun = Rerun(job_id=job_id, from_step=wanted.from_step, options=wanted.options, queue=wanted.queue)
+    rerun = Rerun(
+        job_id=job_id,
+        from_step=wanted.from_step,
+        options=wanted.options,
+        queue=wanted.queue,
+        idempotency_key=idempotency_key(request),
+    )
     submission = await services.rerun(actor, rerun)
     return SubmittedView.model_validate(
         job_fields(submission.job) | {"queued": submission.queued, "repeated": submission.repeated}

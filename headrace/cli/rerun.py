@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import uuid
 from typing import Annotated, Any
 
 import typer
@@ -29,6 +30,9 @@ def rerun(
     queue: Annotated[
         bool, typer.Option("--queue", help="Wait for the tenant's active job instead of being refused.")
     ] = False,
+    idempotency_key: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Asked again under this key, the job that is there is given.")
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Stay until the job has ended.")] = False,
     url: Url = None,
     key: Key = None,
@@ -50,7 +54,9 @@ def rerun(
 
         async with Remote(address) as remote:
             found = await find_job(remote, job_id)
-            made: dict[str, Any] = await remote.post(f"/jobs/{found['id']}/rerun", wanted)
+            made: dict[str, Any] = await remote.post(
+                f"/jobs/{found['id']}/rerun", wanted, Idempotency_Key=idempotency_key or uuid.uuid4().hex
+            )
             return made
 
     address = find_address(url, key, home)

@@ -39,12 +39,14 @@ class Rerun:
         from_step: the first step that is run; those before it are taken over from the old job. None runs all.
         options: overrides by name, see above.
         queue: wait for an active job of the key instead of being refused.
+        idempotency_key: asked again under it, the job that is there is given.
     """
 
     job_id: UUID
     from_step: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     queue: bool = False
+    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -129,7 +129,7 @@ class Jobs:
                 await self._announcements.announce(connection, new.id, new.workspace_id, written.event_id)
         except (jobs.DuplicateKeyError, ActiveJobError):
             # The job that is in the way may be the very one that an earlier try of this request made.
-            repeated = await self._repeated(new, digest)
+            repeated = await self.repeated(new.idempotency_key, digest, workspace_id=new.workspace_id)
             if repeated is None:
                 raise
             return repeated
@@ -259,13 +259,17 @@ class Jobs:
             return
         await jobs.request_cancel(connection, job_id, by=by)
 
-    async def _repeated(self, new: NewJob, digest: bytes) -> Submission | None:
-        if not new.idempotency_key:
+    async def repeated(self, key: str | None, digest: bytes, *, workspace_id: UUID) -> Submission | None:
+        """
+        Give the job that an earlier request under an idempotency key made; None when there is none.
+
+        Raises:
+            ConflictError: that was another request: its *digest* differs.
+        """
+        if not key:
             return None
         async with self._database.connection() as connection:
-            found = await job_reads.read_by_idempotency_key(
-                connection, new.idempotency_key, workspace_id=new.workspace_id
-            )
+            found = await job_reads.read_by_idempotency_key(connection, key, workspace_id=workspace_id)
         if found is None:
             return None
         if found[1] != digest:

@@ -7,8 +7,9 @@ that begins it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -32,10 +33,18 @@ from headrace.store.sealing import Sealer
 _BOOKMARK, _INITIAL_STATE = ".headrace/bookmark.json", ".headrace/initial-state.json"
 
 
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """By what a repeat of a request is known: its idempotency key, and the digest of what it asks for."""
+
+    key: str | None
+    digest: bytes
+
+
 class RerunItems(Protocol):
     """Runs those items of an ended fan-out again that did not complete."""
 
-    async def __call__(self, actor: Actor, job: Job) -> Job: ...
+    async def __call__(self, actor: Actor, job: Job, repeat: Repeat) -> Job: ...
 
 
 class Reruns:
@@ -74,7 +83,8 @@ class Reruns:
         Raises:
             NotFoundError: there is no such job, or not for this actor.
             ForbiddenError: the actor may not run jobs.
-            ConflictError: it has not ended, a step before the wanted one did not complete, or its files are gone.
+            ConflictError: it has not ended, a step before the wanted one did not complete, its files are gone, or the
+                idempotency key was used with another request.
             InvalidError: there is no such step or override.
             ActiveJobError: a job of the same key is not finished, and this one is not to wait for it.
         """
@@ -82,13 +92,17 @@ class Reruns:
         job = await self._jobs.get(wanted.job_id, workspace_id=actor.workspace_id)
         if not job.final:
             raise ConflictError("The job has not ended.", "Wait for it, or end it first.", state=str(job.state))
+        repeat = _repeat(wanted)
+        # Before anything else: what the first request used may be gone by now.
+        if made := await self._jobs.repeated(repeat.key, repeat.digest, workspace_id=job.workspace_id):
+            return made
         async with self._database.connection() as connection:
             plan, sealed = await job_reads.plan_of(connection, job.id)
         if plan.fan_out is not None:
-            return await self._run_items(actor, job, wanted)
-        return await self._run_steps(actor, job, plan, self._open(job, sealed), wanted)
+            return await self._run_items(actor, job, wanted, repeat)
+        return await self._run_steps(actor, job, plan, self._open(job, sealed), wanted, repeat)
 
-    async def _run_items(self, actor: Actor, job: Job, wanted: Rerun) -> Submission:
+    async def _run_items(self, actor: Actor, job: Job, wanted: Rerun, repeat: Repeat) -> Submission:
         if wanted.from_step or wanted.options:
             raise InvalidError(
                 "A job of items is run again as it was: what failed of it.", "Leave out `from` and overrides."
@@ -96,10 +110,10 @@ class Reruns:
         again = self._items.get(job.dialect)
         if again is None:
             raise _not_here(job)
-        return Submission(await again(actor, job))
+        return Submission(await again(actor, job, repeat))
 
     async def _run_steps(
-        self, actor: Actor, job: Job, plan: Plan, sealed: Mapping[str, Any], wanted: Rerun
+        self, actor: Actor, job: Job, plan: Plan, sealed: Mapping[str, Any], wanted: Rerun, repeat: Repeat
     ) -> Submission:
         renew = self._renew.get(job.dialect)
         if renew is None:
@@ -115,10 +129,19 @@ class Reruns:
         new, plan = renew(Renewal(job=job, plan=plan, sealed=sealed, by=actor.name, done=done))
         details = {**new.details, "rerun_of": str(job.id)}
         details |= {"rerun_from": wanted.from_step} if wanted.from_step else {}
-        new = replace(new, trigger="rerun", details=details, sealed=dict(sealed), done=done)
+        new = replace(
+            new,
+            trigger="rerun",
+            details=details,
+            sealed=dict(sealed),
+            done=done,
+            idempotency_key=repeat.key,
+            fingerprint=repeat.digest,
+        )
         submit = self._submit.get(job.dialect)
         if submit is not None:
-            return Submission(await submit(new, plan))
+            made = await submit(new, plan)
+            return Submission(made, repeated=made.id != new.id)
         return await self._jobs.submit(new, plan)
 
     async def _reuse(self, job: Job, plan: Plan, done: tuple[Any, ...]) -> Reuse | None:
@@ -177,6 +200,11 @@ class Reruns:
     def _open(self, job: Job, sealed: bytes | None) -> dict[str, Any]:
         opened: dict[str, Any] = self._sealer.open(sealed, f"job:{job.id}") if sealed is not None else {}
         return opened
+
+
+def _repeat(wanted: Rerun) -> Repeat:
+    asked = (str(wanted.job_id), wanted.from_step, dict(wanted.options), wanted.queue)
+    return Repeat(wanted.idempotency_key, hashlib.sha256(msgspec.json.encode(asked, order="deterministic")).digest())
 
 
 def _not_here(job: Job) -> ConflictError:

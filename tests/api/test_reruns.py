@@ -60,8 +60,9 @@ async def _write_files(house: House, job: Job) -> None:
         await house.files.put(f"{folder}/{path}", data)
 
 
-async def _rerun(client: httpx2.AsyncClient, job: Job, **body: Any) -> httpx2.Response:
-    return await client.post(f"/api/v1/jobs/{job.id}/rerun", json=body)
+async def _rerun(client: httpx2.AsyncClient, job: Job, *, key: str | None = None, **body: Any) -> httpx2.Response:
+    headers = {"Idempotency-Key": key} if key else {}
+    return await client.post(f"/api/v1/jobs/{job.id}/rerun", json=body, headers=headers)
 
 
 async def _plan(house: House, job_id: str) -> tuple[Plan, Any]:
@@ -180,6 +181,22 @@ async def test_what_cannot_be_run_again_is_refused(
     assert (gone.status_code, gone.json()["facts"]["step"]) == (409, "sync")
     assert [reply.status_code for reply in (whole, blocked, queued, not_ended)] == [201, 409, 201, 409]
     assert (blocked.json()["code"], queued.json()["queued"]) == ("active-job", True)
+
+
+async def test_a_repeat_under_one_key_makes_no_second_job(
+    house: House, client: httpx2.AsyncClient, failed: Job
+) -> None:
+    """
+    Not even when the files that the first one took over are gone by now; another request under the key is refused.
+    """
+    first = await _rerun(client, failed, key="once", **{"from": "etl"})
+    await house.files.remove(folder_of(failed.id, failed.created_at))
+    again = await _rerun(client, failed, key="once", **{"from": "etl"})
+    other = await _rerun(client, failed, key="once")
+
+    assert (first.status_code, again.status_code, other.status_code) == (201, 201, 409)
+    assert (again.json()["id"], again.json()["repeated"]) == (first.json()["id"], True)
+    assert "idempotency key" in other.json()["reason"]
 
 
 async def test_a_connection_that_is_gone_is_told_at_once(house: House, client: httpx2.AsyncClient, failed: Job) -> None:

@@ -9,6 +9,7 @@ from headrace.core.errors import ConflictError
 from headrace.core.job import Job
 from headrace.dialects.intuned.places import IntunedServices
 from headrace.dialects.intuned.run import Place
+from headrace.services.reruns import Repeat
 
 
 class RerunBatch:
@@ -20,7 +21,7 @@ class RerunBatch:
     def __init__(self, services: IntunedServices) -> None:
         self._services = services
 
-    async def __call__(self, actor: Actor, job: Job) -> Job:
+    async def __call__(self, actor: Actor, job: Job, repeat: Repeat) -> Job:
         """
         Start a job of those items that did not complete.
 
@@ -35,4 +36,5 @@ class RerunBatch:
         workspace = await services.access.workspace(actor, str(job.workspace_id), Scope.RUN)
         project = services.automations.get(workspace, project_name)
         batch = await services.batches.get(workspace.id, project_name, name)
-        return await services.start.rerun(Place(actor=actor, workspace=workspace, project=project), batch, job.id)
+        place = Place(actor=actor, workspace=workspace, project=project)
+        return await services.start.rerun(place, batch, job.id, repeat)

@@ -26,6 +26,7 @@ from headrace.services.auth_sessions import AuthSessions
 from headrace.services.automations import Workspace
 from headrace.services.batches import Batches
 from headrace.services.jobs import Jobs
+from headrace.services.reruns import Repeat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +82,11 @@ class StartAutomations:
         new, plan = compile_batch(batch, body, place.project, asked)
         return await self._batches.start(batch, new, plan)
 
-    async def rerun(self, place: Place, batch: Batch, job_id: UUID) -> Job:
+    async def rerun(self, place: Place, batch: Batch, job_id: UUID, repeat: Repeat | None = None) -> Job:
         """
         Start a job of those items of an ended one that did not complete, as they were.
+
+        With *repeat*, a second request of the kind gives the job that the first made.
 
         Raises:
             NotFoundError: no such job was made of the batch.
@@ -91,6 +94,8 @@ class StartAutomations:
         """
         job, plan, sealed, items = await self._batches.failed_items(batch, job_id)
         new, plan = compile_rerun(plan, job, items, batch, self._asked(place, "rerun"))
+        if repeat is not None:
+            new = replace(new, idempotency_key=repeat.key, fingerprint=repeat.digest)
         return await self._batches.start(batch, replace(new, sealed=sealed), plan)
 
     async def run(self, place: Place, body: RunBody) -> str:
