@@ -39,7 +39,7 @@ async def read_file(services: Asked, actor: Asking, job_id: UUID, path: FilePath
     """
     Read one file in a job's folder.
     """
-    job = await _job(services, actor, job_id)
+    job = await _job(services, actor, job_id, Scope.DATA)
     found = await services.job_files.read(job, path, secrets=actor.may(Scope.SECRETS))
     return _streamed(found)
 
@@ -58,13 +58,13 @@ async def read_input(services: Asked, actor: Asking, job_id: UUID, path: FilePat
     """
     Read one file that a job's script was given: `script/` or `files/`, and its path.
     """
-    job = await _job(services, actor, job_id)
+    job = await _job(services, actor, job_id, Scope.DATA)
     found = await services.job_files.read_input(job, path, secrets=actor.may(Scope.SECRETS))
     return _streamed(found)
 
 
-async def _job(services: Services, actor: Actor, job_id: UUID) -> Job:
-    actor.require(Scope.READ)
+async def _job(services: Services, actor: Actor, job_id: UUID, scope: Scope = Scope.READ) -> Job:
+    actor.require(scope)
     return await services.jobs.get(job_id, workspace_id=actor.workspace_id)
 
 

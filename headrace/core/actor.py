@@ -12,7 +12,8 @@ from headrace.core.errors import ForbiddenError, NotFoundError
 
 
 class Scope(StrEnum):
-    READ = "read"
+    READ = "read"  # how jobs, flows and schedules stand; logs
+    DATA = "data"  # the files of jobs: customers' records
     RUN = "run"  # submit, cancel, replay
     LINK = "link"  # connections, schedules, tenants
     SECRETS = "secrets"  # see connection settings
@@ -22,8 +23,8 @@ class Scope(StrEnum):
 
 ROLE_SCOPES: dict[str, frozenset[Scope]] = {
     "admin": frozenset(Scope),
-    "environment": frozenset({Scope.READ, Scope.RUN, Scope.LINK, Scope.SECRETS, Scope.DEFINE}),
-    "developer": frozenset({Scope.READ, Scope.RUN, Scope.LINK, Scope.SECRETS, Scope.DEFINE}),
+    "environment": frozenset({Scope.READ, Scope.DATA, Scope.RUN, Scope.LINK, Scope.SECRETS, Scope.DEFINE}),
+    "developer": frozenset({Scope.READ, Scope.DATA, Scope.RUN, Scope.LINK, Scope.SECRETS, Scope.DEFINE}),
     "viewer": frozenset({Scope.READ}),
     "public": frozenset({Scope.READ, Scope.RUN, Scope.LINK}),
 }
@@ -60,5 +61,5 @@ class Actor:
             raise NotFoundError("There is no such workspace.")
         if not self.may(scope):
             raise ForbiddenError(
-                f"A key of role {self.role} may not {scope}.", "Use a key with more rights, or ask an administrator."
+                f"A key of role {self.role} lacks the right `{scope}`.", "Use a key with more rights, or ask an administrator."
             )

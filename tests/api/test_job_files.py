@@ -90,9 +90,11 @@ async def test_a_script_s_inputs_are_as_it_found_them(client: httpx2.AsyncClient
     assert await _read(client, job, "inputs/files/etl-output/data.singer") == 404
 
 
-async def test_a_viewer_sees_no_settings(house: House, app: FastAPI, client: httpx2.AsyncClient, job: Job) -> None:
+async def test_a_viewer_sees_which_files_there_are_and_none_of_them(
+    house: House, app: FastAPI, client: httpx2.AsyncClient, job: Job
+) -> None:
     """
-    Neither files with them nor variables that came with the job; it is told what is withheld. Others see nothing at all.
+    Neither data nor settings nor variables that came with the job; it is told what is withheld. Others see nothing at all.
     """
     viewer = await house.access.make_key(name="looks", role="viewer")
     elsewhere = await house.access.make_workspace("elsewhere")
@@ -101,7 +103,9 @@ async def test_a_viewer_sees_no_settings(house: House, app: FastAPI, client: htt
     async with client_of(app, viewer) as looker:
         listed = await looker.get(f"/api/v1/jobs/{job.id}/files")
         inputs = await looker.get(f"/api/v1/jobs/{job.id}/inputs")
-        read = [await _read(looker, job, path) for path in ("files/config.json", "inputs/files/config.json")]
+        data = ("files/sync-output/people.csv", "inputs/files/sync-output/people.csv")
+        settings = ("files/config.json", "inputs/files/config.json")
+        read = [await _read(looker, job, path) for path in (*data, *settings)]
     async with client_of(app, stranger) as other:
         unseen = [
             await _read(other, job, path)
@@ -112,7 +116,8 @@ async def test_a_viewer_sees_no_settings(house: House, app: FastAPI, client: htt
     assert set(inputs.json()["withheld"]) == {"config.json", "source-config.json", "target-config.json", "environment"}
     assert "secret-of-acme" not in inputs.text + listed.text
     assert "open-sesame" not in inputs.text
-    assert read == [404, 404]
+    assert "sync-output/people.csv" in listed.text
+    assert read == [403] * 4
     assert unseen == [404] * 4
 
 

@@ -140,7 +140,7 @@ async def test_a_key_opens_until_it_is_revoked(folder: Path) -> None:
     refused = await headrace("jobs", "--key", made, folder=folder)
 
     assert (reads.code, runs.code, revoked.code, refused.code) == (0, 2, 0, 2)
-    assert "may not run" in runs.err
+    assert "lacks the right `run`" in runs.err
     assert "not known" in refused.err
 
 
