@@ -83,6 +83,9 @@ class HeldTicket:
             "delete from procrastinate_jobs where args ->> 'job_id' = %(job_id)s", {"job_id": self._job_id}
         )
 
+    def settled(self) -> None:
+        """The ticket is gone; nobody holds it here."""
+
 
 class House:
     """

@@ -66,6 +66,9 @@ class HeldItem:
             {"job_id": str(self._item.job_id), "step": self._item.ordinal},
         )
 
+    def settled(self) -> None:
+        """The ticket is gone; nobody holds it here."""
+
 
 class Batches:
     """

@@ -77,6 +77,13 @@ class Claim(Protocol):
             FencedError: another worker was given the ticket; roll back.
         """
 
+    def settled(self) -> None:
+        """
+        Say that the transaction of `settle` has committed, so that nobody need look for the ticket again.
+
+        Optional, too. To be called after a commit that was heard of, and never else.
+        """
+
 
 # What a worker calls for each ticket. See the engine's `work` for what its ways to end mean.
 Handler: TypeAlias = Callable[[Ticket, Claim], Awaitable[None]]

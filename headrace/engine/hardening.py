@@ -43,9 +43,11 @@ class EntryClaim:
     The claim on one entry of the engine's table.
     """
 
-    def __init__(self, membership: Membership, job: jobs.Job) -> None:
+    def __init__(self, membership: Membership, job: jobs.Job, *, forget: Callable[[jobs.Job], None]) -> None:
         self._membership = membership
+        self._job = job
         self._entry_id = job.id
+        self._forget = forget
         self.worker_id = membership.worker_id
 
     @property
@@ -60,6 +62,9 @@ class EntryClaim:
                 "Write nothing more and end its child processes.",
                 worker_id=self.worker_id,
             )
+
+    def settled(self) -> None:
+        self._forget(self._job)
 
 
 class ComeBack(retry.BaseRetryStrategy):
@@ -142,6 +147,13 @@ class TicketManager(manager.JobManager):
         delay_seconds = (retry_at - datetime.now(UTC)).total_seconds() if retry_at else 0.0
         await self._let_go(job, "hand_back", delay_seconds=max(0.0, delay_seconds))
 
+    def forget(self, job: jobs.Job) -> None:
+        """
+        Know that a ticket is off the queue, by its handler's own transaction.
+        """
+        if job.id is not None:
+            self._held.discard(job.id)
+
     def _done_fetching(self) -> bool:
         return self._membership.lost or self._halted()
 
@@ -176,7 +188,7 @@ class TicketManager(manager.JobManager):
 
     async def _let_go(self, job: jobs.Job, statement: str, **values: Any) -> None:
         membership = self._membership
-        if job.id is None or membership.lost:
+        if job.id not in self._held or membership.lost:
             return
         try:
             await membership.ride(

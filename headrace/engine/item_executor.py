@@ -158,7 +158,8 @@ class ItemExecutor:
         The log of an operation on a login is held back until its end: what makes a login may print it, and only then is known what that is.
         """
         job_id, ordinal = work.job.id, work.item.ordinal
-        seq, line = await self._logs.last_line(job_id, step=ordinal)
+        first = work.claim.token == 1  # nobody can have written before
+        seq, line = (0, 0) if first else await self._logs.last_line(job_id, step=ordinal)
 
         use, held, learned = work.fan_out.session, list[LogLine](), set[str]()
         operation = use is not None and use.operation is not None

@@ -185,13 +185,14 @@ class ProcrastinateQueue:
         self, handler: Handler, membership: Membership, node: Node, *, stop_asked: asyncio.Event, halt: asyncio.Event
     ) -> TicketWorker:
         app = procrastinate.App(connector=self._connector)
-        app.job_manager = TicketManager(self._connector, self._pool, membership, halted=halt.is_set)
+        manager = TicketManager(self._connector, self._pool, membership, halted=halt.is_set)
+        app.job_manager = manager
 
         async def run(context: JobContext, *, job_id: str, token: int, step: int | None) -> None:
             job = context.job
             ticket = Ticket(job_id=job_id, token=token, lane=job.lock, priority=job.priority, step=step)
             try:
-                await handler(ticket, EntryClaim(membership, job))
+                await handler(ticket, EntryClaim(membership, job, forget=manager.forget))
             except RetriableError as error:
                 log.warning("The handler of job %s could not go on; its ticket comes back. %s", job_id, error)
                 raise

@@ -40,8 +40,11 @@ class Admission:
 
         Serialised over all nodes until that transaction ends, so call it last.
         """
-        await jobs.lock_admission(connection)
-        free_slots = await self._queue.free_slots(connection)
+        async with (
+            connection.pipeline()
+        ):  # one way for both; the second still sees what was committed before the lock was had
+            await jobs.lock_admission(connection)
+            free_slots = await self._queue.free_slots(connection)
         if free_slots <= 0:
             return 0
         admitted = await jobs.admit_next(connection, free_slots=free_slots)

@@ -31,10 +31,10 @@ from headrace.services.fan_outs import cancel_surplus, end_if_over
 from headrace.services.item_logins import ItemLogins
 from headrace.store import fan_outs, job_reads
 from headrace.store.database import Connection, Database
-from headrace.store.fan_outs import ItemClaim, ItemStanding, Locked
+from headrace.store.fan_outs import ClaimedItem, ItemClaim, ItemStanding, Locked
 from headrace.store.sealing import Sealer
 
-_REMEMBERED_PLANS = 16
+_REMEMBERED_JOBS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,7 @@ class ItemWork:
     Everything one try of an item needs to know; secrets are open in it, so it is never logged.
 
     Attributes:
+        job: what never changes of it, and whether somebody asked it to end; the rest may be as it was at an earlier claim.
         sealed: inputs that came with the job, by the names the plan refers to.
         login: what the item is called with, or, in an operation on a login, that one; None where there is none.
     """
@@ -58,6 +59,23 @@ class ItemWork:
     def fan_out(self) -> FanOut:
         assert self.plan.fan_out is not None  # noqa: S101 - only such jobs have items
         return self.plan.fan_out
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A job with its plan and open inputs; of the job's record, only what never changes is for use."""
+
+    job: Job
+    plan: Plan
+    sealed: dict[str, Any]
+
+    def work(self, claimed: ClaimedItem | None, login: AuthSession | None = None) -> ItemWork | None:
+        if claimed is None:
+            return None
+        job = replace(self.job, cancel_requested_at=claimed.cancel_requested_at)
+        return ItemWork(
+            claim=claimed.claim, item=claimed.item, job=job, plan=self.plan, sealed=self.sealed, login=login
+        )
 
 
 class ItemAttempts:
@@ -90,27 +108,32 @@ class ItemAttempts:
         self._logins = logins
         self._item_id = item_id
         self._chance = chance
-        self._plans: OrderedDict[UUID, tuple[Plan, dict[str, Any]]] = OrderedDict()
+        self._known: OrderedDict[UUID, _Known] = OrderedDict()
 
     async def claim(self, job_id: UUID, ordinal: int, *, node_id: UUID, node_name: str) -> ItemWork | None:
         """
         Take an item for one try; None when it has ended or waits again, as it does while the login that it needs is checked.
         """
+        known = self._known.get(job_id)
+        if known is not None and (
+            self._logins is None or known.plan.fan_out is None or known.plan.fan_out.session is None
+        ):
+            async with self._database.connection() as connection:
+                return known.work(
+                    await fan_outs.claim(connection, job_id, ordinal, node_id=node_id, node_name=node_name)
+                )
         async with self._database.transaction() as connection:
             job = await job_reads.read(connection, job_id)
             if job is None:
                 return None
-            plan, inputs = await self._plan(connection, job_id)
-            ready, login = await self._login(connection, job, plan, inputs, ordinal)
+            known = await self._remembered(connection, job)
+            ready, login = await self._login(connection, job, known.plan, known.sealed, ordinal)
             claimed = None
             if ready:
                 claimed = await fan_outs.claim(connection, job_id, ordinal, node_id=node_id, node_name=node_name)
         if not ready:
             self._admission.wake()
-        if claimed is None:
-            return None
-        claim, item = claimed
-        return ItemWork(claim=claim, item=item, job=job, plan=plan, sealed=inputs, login=login)
+        return known.work(claimed, login)
 
     async def _login(
         self, connection: Connection, job: Job, plan: Plan, sealed: Mapping[str, Any], ordinal: int
@@ -128,18 +151,17 @@ class ItemAttempts:
         login = await self._logins.lend(connection, job, plan, sealed, ordinal)
         return login is not None, login
 
-    async def _plan(self, connection: Connection, job_id: UUID) -> tuple[Plan, dict[str, Any]]:
+    async def _remembered(self, connection: Connection, job: Job) -> _Known:
         """
         Give a job's plan and open inputs. Neither ever changes, so those of the last few jobs are remembered.
         """
-        if job_id not in self._plans:
-            plan, sealed = await job_reads.plan_of(connection, job_id)
-            inputs = self._sealer.open(sealed, f"job:{job_id}") if sealed is not None else {}
-            self._plans[job_id] = plan, inputs
-            if len(self._plans) > _REMEMBERED_PLANS:
-                self._plans.popitem(last=False)
-        self._plans.move_to_end(job_id)
-        return self._plans[job_id]
+        if job.id not in self._known:
+            plan, sealed = await job_reads.plan_of(connection, job.id)
+            inputs = self._sealer.open(sealed, f"job:{job.id}") if sealed is not None else {}
+            self._known[job.id] = _Known(job, plan, inputs)
+            if len(self._known) > _REMEMBERED_JOBS:
+                self._known.popitem(last=False)
+        return self._known[job.id]
 
     async def standing(self, claim: ItemClaim) -> ItemStanding:
         async with self._database.connection() as connection:
@@ -161,6 +183,7 @@ class ItemAttempts:
             )
             await ticket.settle(connection)
             await self._admission.admit(connection)
+        ticket.settled()
 
     async def _noted(self, connection: Connection, work: ItemWork, end: ItemEnd) -> ItemEnd:
         """

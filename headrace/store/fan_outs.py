@@ -69,6 +69,17 @@ class ItemAttempt:
     cause: Cause | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedItem:
+    """
+    An item in a worker's hands; *cancel_requested_at* is its job's.
+    """
+
+    claim: ItemClaim
+    item: Item
+    cancel_requested_at: datetime | None
+
+
 async def begin(connection: Connection, job_id: UUID, plan: FanOut, items: Sequence[NewItem]) -> None:
     """
     Write the items of a new job, in the transaction that made it.
@@ -129,15 +140,19 @@ async def live(connection: Connection, job_id: UUID) -> int:
 
 async def claim(
     connection: Connection, job_id: UUID, ordinal: int, *, node_id: UUID, node_name: str
-) -> tuple[ItemClaim, Item] | None:
+) -> ClaimedItem | None:
     """
-    Take an admitted item, or one whose worker is gone; None when it has ended or waits again.
+    Take an admitted item, or one whose worker is gone; None when it has ended or waits again. One statement: it needs no transaction.
     """
     parameters = {"job_id": job_id, "ordinal": ordinal, "node_id": node_id, "node_name": node_name}
     row = await (await connection.execute(statement("claim_item"), parameters)).fetchone()
     if row is None:
         return None
-    return ItemClaim(job_id=job_id, ordinal=ordinal, token=row["attempt"]), item_of(row)
+    return ClaimedItem(
+        claim=ItemClaim(job_id=job_id, ordinal=ordinal, token=row["attempt"]),
+        item=item_of(row),
+        cancel_requested_at=row["cancel_requested_at"],
+    )
 
 
 @dataclass(frozen=True, slots=True)

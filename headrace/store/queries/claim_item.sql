@@ -1,4 +1,4 @@
--- Take an item for one try: the raised attempt number fences whoever had it before.
+-- Take an item for one try: the raised attempt number fences whoever had it before. Also tells whether somebody asked its job to end.
 with before as (
   select job_id, ordinal, state from step
   where job_id = %(job_id)s and ordinal = %(ordinal)s and item_id is not null and state in ('admitted', 'running')
@@ -19,4 +19,4 @@ begun as (
   insert into step_attempt (job_id, ordinal, number, node_id, node_name)
   select job_id, ordinal, attempt, %(node_id)s, %(node_name)s from claimed
 )
-select * from claimed
+select claimed.*, j.cancel_requested_at from claimed join job j on j.id = claimed.job_id
