@@ -17,7 +17,7 @@ from uuid import UUID
 from msgspec import structs
 
 from headrace.core.again import Retry, memory_limit, next_try
-from headrace.core.errors import DefinitionError, EnvironmentBuildError, FencedError, HeadraceError
+from headrace.core.errors import ConflictError, DefinitionError, EnvironmentBuildError, FencedError, HeadraceError
 from headrace.core.outcome import REFUSED_CONNECTIONS, Blame, Cancelled, Cause, Failed, Outcome, Succeeded, refused_by
 from headrace.core.plan import (
     AccessToken,
@@ -94,7 +94,10 @@ class Executor:
         root = JobRoot(await self._files.obtain(prefix))
         root.prepare()  # a few folders: quicker than the way to a thread
         if work.plan.reuse is not None:
-            await take_over(work.plan.reuse, root, self._files)
+            try:
+                await take_over(work.plan.reuse, root, self._files)
+            except ConflictError as error:
+                return _not_started(_first_to_run(work), error, Blame.OPERATOR), ()
         api_key = self._api_key(work.claim)
         redactor = Redactor(secrets_in(work) | {api_key})
         async with self._log(work, redactor) as book, self._toolbox.prefetch(work.plan.steps, book):
@@ -264,6 +267,14 @@ def _not_started(step: AnyStep, error: HeadraceError, who: Blame) -> Failed:
         Cause(stage=step.name, sentence=error.reason, who=who, instruction=error.instruction, evidence=error.facts),
         fatal=True,
     )
+
+
+def _first_to_run(work: Work) -> AnyStep:
+    """
+    Give the first step that has not completed.
+    """
+    steps = zip(work.plan.steps, work.job.steps, strict=True)
+    return next(step for step, record in steps if record.state is not StepState.COMPLETED)
 
 
 async def _kept(desk: AttemptDesk) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import shutil
 from pathlib import Path
 
+from headrace.core.errors import ConflictError
 from headrace.core.plan import Reuse
 from headrace.runners.job_root import JobRoot, read_json, write_json
 from headrace.store.files import FileStore
@@ -20,11 +21,18 @@ _OF_SCRIPT = ("etl-output", "incremental_target_state.json")  # the second lets 
 async def take_over(reuse: Reuse, root: JobRoot, files: FileStore) -> None:
     """
     Copy what is needed into the job's folder, once: a later attempt goes on with what is there.
+
+    Raises:
+        ConflictError: the earlier job's files went while this one waited.
     """
     done = root.work / "taken-over"
     if done.exists():
         return
     earlier = JobRoot(await files.obtain(reuse.folder))
+    if not any(earlier.folder.glob("*")):
+        raise ConflictError(
+            "The files of the earlier job, from which this one was to go on, are gone.", "Run the flow anew."
+        )
     await asyncio.to_thread(_copy, reuse, earlier, root)
     done.touch()
 

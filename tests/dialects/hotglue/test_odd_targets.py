@@ -7,9 +7,10 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
-from hotglue_mill import TAP, Mill, mill_over
+from hotglue_mill import TAP, TARGET, Mill, mill_over
 from hotglue_rows import row
 from house import House
 
@@ -17,6 +18,7 @@ from headrace.core.plan import ConnectorSpec, Reuse
 from headrace.engine.taken_over import take_over
 from headrace.runners.job_root import JobRoot
 from headrace.runners.process import ShimPool
+from headrace.store.job_rows import folder_of
 
 FILE_TARGET = """
 import json, sys
@@ -109,3 +111,22 @@ async def test_a_rerun_from_its_export_goes_on_where_the_target_was_ended(house:
 
     assert root.incremental_target_state.read_text() == '{"bookmarks": {}}'
     assert root.singer_output.read_text() == "{}"
+
+
+async def test_a_rerun_whose_earlier_files_went_while_it_waited_has_failed(mill: Mill, house: House) -> None:
+    """
+    It would else send nothing, and be green.
+    """
+    mill.flow()
+    await mill.link(TAP)
+    await mill.link(TARGET)
+    record = await mill.run()
+    job = await house.job(UUID(record["task_id"]))
+    made = await mill.client.post(f"/api/v1/jobs/{job.id}/rerun", json={"from": "etl"})
+    await house.files.remove(folder_of(job.id, job.created_at))
+    await mill.work()
+    latest = (await mill.client.get(f"{mill.path}/jobs/latest")).json()
+
+    assert made.status_code == 201, made.text
+    assert (latest["job_id"], latest["status"]) == (made.json()["public_id"], "ETL_FAILED")
+    assert "are gone" in latest["message"]
