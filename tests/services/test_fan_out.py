@@ -295,6 +295,23 @@ async def test_an_item_whose_worker_is_gone_survives_pause_and_end(batches: Batc
         await batches.settle(dead, done())
 
 
+async def test_an_item_that_is_claimed_after_its_job_was_asked_to_end_knows_of_it(batches: Batches) -> None:
+    """
+    What a worker remembers of a job from an earlier item says nothing of whether somebody has asked it to end since.
+    """
+    job = await batches.submit(["a", "b"])
+    await batches.admitted(slots=2)
+    before = await batches.claim(job, 0)
+    lost = await batches.claim(job, 1)
+    await batches.fan_outs.terminate(job.id, by="a person")
+
+    again = await batches.claim(job, 1)
+
+    assert before.job.cancel_requested_at is None
+    assert again.job.cancel_requested_at is not None
+    assert again.claim.token == lost.claim.token + 1
+
+
 async def test_a_resumed_job_goes_on_without_repeating_anything(batches: Batches) -> None:
     job = await batches.submit(["a", "b"], key="k")
     await batches.admitted(slots=1)
