@@ -63,7 +63,7 @@ class AutomationRunner:
 
     def __init__(self, environments: Environments, kept: KeyValues) -> None:
         self._environments = environments
-        self._node = NodeAutomations(environments.root.parent / "node-packages", environ=os.environ)
+        self._node = NodeAutomations(environments.node_packages, environ=os.environ)
         self._kept = kept
 
     async def __call__(self, stage: Stage, call: ItemCall) -> ItemEnd:

@@ -93,7 +93,7 @@ class Environments:
     The environments of one machine, in one folder.
 
     Args:
-        root: where they stand; made when missing, closed to other users.
+        root: where they stand; made when missing, closed to other users. Packages for Node, of automations, stand beside it.
         uv: the installer; None for the one that our own wheel brought.
         environ: variables of the machine, for the installer's index, proxy and cache settings; None for this process's own.
         build_seconds: a build that takes longer is ended and fails.
@@ -108,6 +108,7 @@ class Environments:
         build_seconds: float = 900.0,
     ) -> None:
         self.root = root.absolute()
+        self.node_packages = self.root.parent / "node-packages"
         self._uv = Uv(uv, os.environ if environ is None else environ)
         self._build_seconds = build_seconds
         self._checked: set[Path] = set()
@@ -150,10 +151,14 @@ class Environments:
         """
         Remove environments that nobody has used for *unused_for*, then the longest unused until the rest fits *keep_bytes*.
 
-        Never removed: one that was handed out in the last ten minutes, that a process runs from, or that is being built.
-        Returns the keys of those removed.
+        Never removed: one that was handed out in the last ten minutes, that a process runs from, or that is being built. Packages for Node
+        go by their age alone. Returns the keys of those removed.
         """
         removed = await asyncio.to_thread(prune, self.root, now=now, unused_for=unused_for, keep_bytes=keep_bytes)
+        if unused_for is not None:
+            removed += await asyncio.to_thread(
+                prune, self.node_packages, now=now, unused_for=unused_for, keep_bytes=None
+            )
         self._checked.difference_update(removed)
         return [path.name for path in removed]
 

@@ -20,14 +20,15 @@ from typing import Any, Final
 
 from headrace.core.errors import DefinitionError, EnvironmentBuildError
 from headrace.runners.automation_project import runtime_folder
-from headrace.runners.environment_lock import open_lock, wait_exclusive
+from headrace.runners.environment_build import MARKER
+from headrace.runners.environment_lock import open_lock, try_shared, wait_exclusive
+from headrace.runners.environment_prune import LAST_USED
 from headrace.runners.item_call import ItemCall
 
 SUFFIXES: Final = (".ts", ".mts", ".js", ".mjs")
 ESBUILD: Final = {"esbuild": ">=0.25 <1"}
 _FOLDERS: Final = {"api": "api", "create": "auth-sessions", "check": "auth-sessions"}
 _OURS: Final = ("@intuned/runtime", "@intuned/sdk", "headrace-automation")  # ours takes their place
-_DONE: Final = ".installed"
 _PASSED_ON: Final = ("PATH", "HOME", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")
 
 
@@ -100,12 +101,14 @@ class NodeAutomations:
     ) -> Path:
         content = json.dumps({"private": True, **package}, sort_keys=True).encode()
         folder = self._root / hashlib.sha256(content + b"\0" + (lock or b"")).hexdigest()[:32]
-        if not (folder / _DONE).exists():
-            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with open_lock(folder) as held:
-                await wait_exclusive(held, lambda: on_line("Waiting for another call that installs the same packages."))
-                if not (folder / _DONE).exists():
-                    await self._install(npm, folder, content, lock, on_line)
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open_lock(folder) as held:
+            if try_shared(held) and _installed(folder):
+                return folder / "node_modules"
+        with open_lock(folder) as held:
+            await wait_exclusive(held, lambda: on_line("Waiting for another call that installs the same packages."))
+            if not _installed(folder):
+                await self._install(npm, folder, content, lock, on_line)
         return folder / "node_modules"
 
     async def _install(
@@ -150,7 +153,18 @@ class NodeAutomations:
         if process.returncode:
             reason = next((line for line in lines if line.strip()), "it said nothing")
             raise EnvironmentBuildError(f"npm could not install the packages: {reason}", "Correct package.json.")
-        (folder / _DONE).touch()
+        (folder / LAST_USED).touch()
+        (folder / MARKER).touch()
+
+
+def _installed(folder: Path) -> bool:
+    """
+    Whether an installation ended here; marks it as used. Call with the folder's lock held, so that nobody removes it in between.
+    """
+    if not (folder / MARKER).exists():
+        return False
+    (folder / LAST_USED).touch()
+    return True
 
 
 def _package_of(project: Path) -> tuple[dict[str, Any], bytes | None]:

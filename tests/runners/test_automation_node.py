@@ -5,8 +5,10 @@ Functions in TypeScript and JavaScript, called for real by the machine's Node.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from automation_kit import Automations, failure_of, result_of
 
 from headrace.core.errors import DefinitionError, EnvironmentBuildError
 from headrace.core.outcome import Succeeded
+from headrace.runners.environment_prune import LAST_USED
 from headrace.runners.environments import Environments
 from headrace.runners.process import Limits, ShimPool
 
@@ -174,3 +177,20 @@ async def test_a_function_reads_a_page_with_the_playwright_of_its_project(automa
         pytest.skip(f"npm has no Playwright here: {error}")
 
     assert result_of(end) == ["Shop", 1]
+
+
+async def test_packages_that_no_call_has_used_for_long_go_and_come_back(automations: Automations, home: Path) -> None:
+    """
+    Age is counted from the last call that had them, and the next one installs them again.
+    """
+    environments, now = Environments(home / "environments"), datetime.now(UTC)
+    await automations.call("fine")
+    assert await environments.prune(now=now + timedelta(days=1), unused_for=timedelta(days=7)) == []
+
+    marks = list((home / "node-packages").glob(f"*/{LAST_USED}"))
+    for mark in marks:
+        os.utime(mark, (now.timestamp() - 8 * 86400,) * 2)
+    removed = await environments.prune(now=now, unused_for=timedelta(days=7))
+
+    assert sorted(removed) == sorted(mark.parent.name for mark in marks) != []
+    assert result_of(await automations.call("fine", {"n": 1})) == {"n": 1}
