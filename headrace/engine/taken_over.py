@@ -38,7 +38,10 @@ async def take_over(reuse: Reuse, root: JobRoot, files: FileStore) -> None:
 
 
 def _copy(reuse: Reuse, earlier: JobRoot, root: JobRoot) -> None:
-    names = _OF_SOURCES + (_OF_SCRIPT if "etl" in reuse.steps else ())
+    names = list(_OF_SOURCES)
+    if "etl" in reuse.steps:
+        accounts = earlier.folder.glob(f"targets/*/{earlier.incremental_target_state.name}")
+        names += [*_OF_SCRIPT, *(str(account.relative_to(earlier.folder)) for account in accounts)]
     for name in names:
         _replace(earlier.folder / name, root.folder / name)
     if reuse.bookmark and (bookmark := read_json(earlier.new_bookmark)) is not None:
@@ -52,4 +55,5 @@ def _replace(source: Path, to: Path) -> None:
         shutil.rmtree(to, ignore_errors=True)
         shutil.copytree(source, to, symlinks=True)
     elif source.is_file():
+        to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, to)

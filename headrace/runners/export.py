@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 from headrace.core.outcome import Cause, Failed, Succeeded, refused_by
 from headrace.runners.connector import Connector, lend_config
 from headrace.runners.diagnosis import INVALID_CREDENTIALS
-from headrace.runners.job_root import write_json
+from headrace.runners.job_root import JobRoot, write_json
 from headrace.runners.process import Child, Exit
 from headrace.runners.stage import Stage
 from headrace.runners.target_state import TargetState
@@ -37,7 +38,8 @@ async def export(stage: Stage, targets: Sequence[Connector]) -> Succeeded | Fail
     failures: dict[str, Failed] = {}
     refused: list[str] = []
     for target in targets:
-        failed, state = await _export_one(stage, target)
+        with own_account(stage.root, target, alone=len(targets) == 1):
+            failed, state = await _export_one(stage, target)
         told = told.joined(state)
         if state.state is not None:
             write_json(stage.root.target_state, state.state)
@@ -49,6 +51,27 @@ async def export(stage: Stage, targets: Sequence[Connector]) -> Succeeded | Fail
             break
     outcome = _failed(failures, _output(told)) if failures else Succeeded(_output(told))
     return refused_by(outcome, refused)
+
+
+@contextlib.contextmanager
+def own_account(root: JobRoot, target: Connector, *, alone: bool) -> Iterator[None]:
+    """
+    Let a target that is not *alone* find its own account of what it has sent, and keep it apart from the others'.
+
+    hotglue's target SDK has one path for it in the whole job: a target would take what another one sent for its own, and skip it.
+    """
+    shared = root.incremental_target_state
+    own = target.folder(root) / shared.name
+    if not alone:
+        own.parent.mkdir(parents=True, exist_ok=True)
+        shared.unlink(missing_ok=True)  # of whom is not known, if a worker died: rather sent twice than not at all
+        if own.exists():
+            shutil.copyfile(own, shared)
+    try:
+        yield
+    finally:
+        if not alone and shared.exists():
+            shared.replace(own)
 
 
 def _refused(failed: Failed | None) -> bool:

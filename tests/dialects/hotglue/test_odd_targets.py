@@ -49,6 +49,20 @@ os.wait()
 print(json.dumps({"read": len(lines)}), flush=True)
 """
 
+ACCOUNT_TARGET = """
+import json, os, sys
+from pathlib import Path
+
+sys.stdin.read()
+name = Path.cwd().name
+account = Path(os.environ["ROOT"]) / "incremental_target_state.json"
+found = account.read_text() if account.exists() else None
+with Path(json.loads(Path(sys.argv[2]).read_text())["note"]).open("a") as note:
+    note.write(json.dumps([name, found]) + "\\n")
+account.write_text(f"of {name}")
+sys.exit(4)
+"""
+
 
 @pytest.fixture
 async def mill(house: House, tmp_path: Path) -> AsyncIterator[Mill]:
@@ -130,3 +144,29 @@ async def test_a_rerun_whose_earlier_files_went_while_it_waited_has_failed(mill:
     assert made.status_code == 201, made.text
     assert (latest["job_id"], latest["status"]) == (made.json()["public_id"], "ETL_FAILED")
     assert "are gone" in latest["message"]
+
+
+@row("6.4 re-trigger", "6.1 incremental_target_state.json")
+async def test_a_target_finds_its_own_account_and_no_others(mill: Mill, tmp_path: Path) -> None:
+    """
+    hotglue's SDK skips what stands there as sent: with the account of another target, it would send nothing of that.
+    """
+    (tmp_path / "account.py").write_text(ACCOUNT_TARGET)
+    targets = [
+        ConnectorSpec(name=name, kind="target", command=("python", str(tmp_path / "account.py")))
+        for name in ("target-a", "target-b")
+    ]
+    mill.flow(TAP, *targets)
+    for connector in (TAP, *targets):
+        await mill.link(connector, note=str(tmp_path / "note"))
+    record = await mill.run()
+    again = await mill.client.post(f"/api/v1/jobs/{UUID(record['task_id'])}/rerun", json={"from": "export"})
+    await mill.work()
+
+    assert (record["status"], again.status_code) == ("EXPORT_FAILED", 201)
+    assert [json.loads(line) for line in (tmp_path / "note").read_text().splitlines()] == [
+        ["target-a", None],
+        ["target-b", None],
+        ["target-a", "of target-a"],
+        ["target-b", "of target-b"],
+    ]
