@@ -32,6 +32,7 @@ from headrace.runners.process import ShimPool
 from headrace.services.item_attempts import ItemAttempts
 from headrace.services.item_logins import ItemLogins
 from headrace.services.job_keys import JobKeys
+from headrace.services.kept_catalogs import KeptCatalogs
 from headrace.services.pipeline_states import PipelineStates
 from headrace.services.tenant_locks import TenantLocks
 from headrace.settings import Settings
@@ -52,7 +53,8 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
         node_id = new_id()
         environments = Environments(home / "environments")
         git = GitRules(schemes=settings.git_schemes, known_hosts=home / "git_known_hosts")
-        commands = CommandSteps(p.files, environments, PipelineStates(p.database), git=git)
+        catalogs = KeptCatalogs(p.database, p.sealer)
+        commands = CommandSteps(p.files, environments, PipelineStates(p.database), catalogs=catalogs, git=git)
         executor = Executor(
             pool,
             Toolbox(environments),

@@ -4,6 +4,7 @@ The step that runs a command in a copy of a Meltano project.
     project     copied fresh into the job's root, with the plugins that the plan adds
     programs    Meltano and the plugins that the command names, in environments that all jobs share
     state       laid out as files before, written back after, however the command ended
+    catalogs    those that Meltano discovered in the last completed run of the same definition; kept again after this one
     command     Bash or Meltano, in a process group of its own; its exit code stands in the step's output
 """
 
@@ -11,11 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+
+import msgspec
 
 from headrace.core.errors import EnvironmentBuildError, FencedError, RetriableError
 from headrace.core.meltano import MeltanoProject, Plugin, singular
@@ -26,6 +30,7 @@ from headrace.engine.command_desk import Desk as Desk
 from headrace.runners.environments import Environments
 from headrace.runners.git import GitRules
 from headrace.runners.meltano import ProjectFolder, StateFiles, empty, requirements_of
+from headrace.runners.meltano_catalogs import Catalog, CatalogFiles
 from headrace.runners.meltano_metrics import RecordCount
 from headrace.runners.meltano_streams import list_command, read_streams
 from headrace.runners.process import Exit
@@ -51,18 +56,35 @@ class States(Protocol):
     async def save(self, work: Work, scope: str, states: Mapping[str, Mapping[str, Any]]) -> None: ...
 
 
+class Catalogs(Protocol):
+    """Where the catalogs are kept that Meltano discovered."""
+
+    async def load(self, work: Work, scope: str, digest: str) -> dict[str, Catalog]: ...
+    async def save(self, work: Work, scope: str, digest: str, catalogs: Mapping[str, Catalog]) -> None: ...
+
+
 class CommandSteps:
     """
     Runs command steps for an executor.
+
+    Args:
+        catalogs: None lets every job discover its own.
     """
 
     def __init__(
-        self, files: FileStore, environments: Environments, states: States, *, git: GitRules | None = None
+        self,
+        files: FileStore,
+        environments: Environments,
+        states: States,
+        *,
+        catalogs: Catalogs | None = None,
+        git: GitRules | None = None,
     ) -> None:
         self._projects = StoredProjects(files)
         self._git = git or GitRules()
         self._environments = environments
         self._states = states
+        self._catalogs = catalogs
 
     async def run(self, step: Command | Checkout, desk: Desk) -> StepEnd:
         """
@@ -90,9 +112,13 @@ class CommandSteps:
         if not step.script and not step.argv:
             desk.book.write("Nothing to run.", stage=step.name)
             return Succeeded({"exit_code": 0})
-        records = RecordCount([plugin.name for plugin in known.plugins.values() if plugin.type == "extractors"])
+        extractors = [plugin.name for plugin in known.plugins.values() if plugin.type == "extractors"]
+        before = await self._lay_out_catalogs(step, project, desk)
+        records = RecordCount(extractors)
         with desk.book.heard_by(records.hear):
             outcome = await self._command(step, project, path, desk)
+        if isinstance(outcome, Succeeded):
+            await self._keep_catalogs(step, project, desk, extractors, before)
         told = {"records": records.total, "streams": records.streams} if records.streams else {}
         return replace(outcome, output={**outcome.output, **told})
 
@@ -192,6 +218,31 @@ class CommandSteps:
                 outcome = replace(outcome, output={**outcome.output, **await _selection(step, stage, project, path)})
             return outcome
 
+    async def _lay_out_catalogs(self, step: Command, project: ProjectFolder, desk: Desk) -> Mapping[str, Catalog]:
+        if self._catalogs is None or not step.meltano:
+            return {}
+        kept: Mapping[str, Catalog] = {}
+        with contextlib.suppress(RetriableError):  # without them the run takes longer, no more
+            kept = await self._catalogs.load(desk.work, step.state_scope, _digest(step))
+        await asyncio.to_thread(CatalogFiles(project.folder).lay_out, kept)
+        return kept
+
+    async def _keep_catalogs(
+        self,
+        step: Command,
+        project: ProjectFolder,
+        desk: Desk,
+        extractors: Iterable[str],
+        before: Mapping[str, Catalog],
+    ) -> None:
+        if self._catalogs is None or not step.meltano:
+            return
+        found = await asyncio.to_thread(CatalogFiles(project.folder).found, extractors)
+        changed = {name: catalog for name, catalog in found.items() if catalog != before.get(name)}
+        # A fenced attempt is told so when its job is finished, and nothing of it is kept.
+        with contextlib.suppress(RetriableError, FencedError):
+            await self._catalogs.save(desk.work, step.state_scope, _digest(step), changed)
+
     @contextlib.asynccontextmanager
     async def _state(self, step: Command, desk: Desk, *, keep: bool) -> AsyncIterator[None]:
         """
@@ -212,6 +263,13 @@ class CommandSteps:
             raise
         changed = await files.changed(before)
         await _lasting(lambda: self._states.save(desk.work, step.state_scope, changed))
+
+
+def _digest(step: Command) -> str:
+    """
+    Stand for all that a catalog depends on and Meltano's own key of it does not: the project's files, definitions and packages.
+    """
+    return hashlib.sha256(msgspec.json.encode([step.project, step.plugins, step.meltano], order="sorted")).hexdigest()
 
 
 def exit_code(ended: Exit) -> int:

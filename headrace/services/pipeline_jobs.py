@@ -13,7 +13,7 @@ from headrace.core.job import Job, NewJob
 from headrace.core.plan import Plan
 from headrace.core.state import JobState
 from headrace.services.jobs import Jobs
-from headrace.store import job_reads, pipeline_jobs, pipeline_states, pruning
+from headrace.store import job_reads, pipeline_catalogs, pipeline_jobs, pipeline_states, pruning
 from headrace.store.database import Database
 from headrace.store.files import FileStore
 from headrace.store.job_rows import folder_of
@@ -125,10 +125,11 @@ class PipelineJobs:
 
     async def forget_state(self, workspace_id: UUID, definition: str) -> None:
         """
-        Forget how far a definition has read: it is gone.
+        Forget how far a definition has read and what its extractors have: it is gone.
         """
         async with self._database.transaction() as connection:
             await pipeline_states.forget(connection, workspace_id, definition)
+            await pipeline_catalogs.forget(connection, workspace_id, definition)
 
     async def owing(self, *, limit: int = 100) -> list[Job]:
         """

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.chaos
 DBT = {
     "name": "dbt-duckdb",
     "namespace": "dbt_duckdb",
-    # Of 1.10: dbt-core from 1.11 on brings a package that is built from what it downloads outside the index.
+    # Of 1.10: newer dbt-core (1.12.6) brings a package that is built from what it downloads outside the index.
     "pip_url": "dbt-core>=1.10,<1.11 dbt-duckdb>=1.10,<1.11",
     "executable": "dbt",
     "settings": [

@@ -7,12 +7,15 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 from matatika_mill import Mill
 from matatika_rows import row
 from meltano_kit import write_project
 
 from headrace.store import pipeline_states
+
+_DISCOVERY = "Running catalog discovery"
 
 
 async def _states(mill: Mill, scope: str) -> dict[str, dict[str, object]]:
@@ -49,8 +52,37 @@ async def test_a_pair_of_plugins_runs_and_each_pipeline_keeps_its_own_state(mill
 
     assert again["status"] == other["status"] == "COMPLETE"
     assert "No state was found" not in await mill.logs(again["id"])
+    assert _DISCOVERY in await mill.logs(job["id"])
+    assert _DISCOVERY not in await mill.logs(again["id"])
+    assert _DISCOVERY in await mill.logs(other["id"])
     assert "No state was found" in await mill.logs(other["id"])
     assert not list(Path(mill.house.files.folder("jobs")).glob("*/*/*/*/project/.meltano"))
+
+
+async def test_a_catalog_is_discovered_anew_when_what_defines_it_changes(mill: Mill) -> None:
+    """
+    Section 7.1: a catalog is never used with other settings, nor with another project; it goes with its pipeline.
+    """
+    write_project(mill.project)
+    fields: dict[str, Any] = {"label": "daily", "dataComponents": ["tap-jsonl", "target-jsonl"]}
+    pipeline = await mill.pipeline(**fields)
+    first = await mill.run(pipeline)
+    changed = {**fields, "properties": {"tap-jsonl.api_token": "t0ken-of-another"}}
+    await mill.client.put(f"{mill.workspace}/pipelines/{pipeline}", json=changed)
+    await mill.work()
+
+    other_settings = await mill.run(pipeline)
+    (mill.project / "data.jsonl").write_text('{"id": 1, "name": "a", "gate": "B4"}\n')
+    other_file = await mill.run(pipeline)
+
+    for job in (first, other_settings, other_file):
+        assert job["status"] == "COMPLETE", await mill.logs(job["id"])
+        assert _DISCOVERY in await mill.logs(job["id"])
+    (written,) = _output(mill, other_file["id"])
+    assert {json.loads(line)["gate"] for line in written.read_text().splitlines()} == {"B4"}
+
+    assert (await mill.client.delete(f"pipelines/{pipeline}")).status_code == 204
+    assert await mill.house.database.all("select extractor from pipeline_catalog", {}) == []
 
 
 async def test_a_failing_tap_is_an_error_that_says_why(mill: Mill) -> None:
