@@ -23,6 +23,7 @@ from headrace.dialects.matatika.desk import Desk
 from headrace.dialects.matatika.doors import Doors
 from headrace.dialects.matatika.follow import FollowUps
 from headrace.dialects.matatika.project import MatatikaDialect
+from headrace.dialects.matatika.rerun import RenewMatatika
 from headrace.dialects.matatika.routes import matatika_wire
 from headrace.dialects.matatika.run import RunPipelines
 from headrace.dialects.matatika.scheduled import SubmitScheduledRun
@@ -38,12 +39,14 @@ from headrace.runners.process import ShimPool
 from headrace.services.components import Components
 from headrace.services.job_files import JobFiles
 from headrace.services.job_keys import JobKeys
+from headrace.services.kept_catalogs import KeptCatalogs
 from headrace.services.meltano_projects import MeltanoProjects
 from headrace.services.notices import Notices
 from headrace.services.pipeline_jobs import PipelineJobs
 from headrace.services.pipeline_states import PipelineStates
 from headrace.services.pipelines import Pipelines
 from headrace.services.plugins import Plugins
+from headrace.services.reruns import Reruns
 from headrace.services.schedules import Schedules
 from headrace.services.shelf import Shelf
 from headrace.services.stored_projects import StoredProjects
@@ -104,6 +107,7 @@ class Mill:
             house.files,
             Environments(environments),
             PipelineStates(house.database),
+            catalogs=KeptCatalogs(house.database, house.sealer),
             git=GitRules(schemes=("https", "ssh", "file")),
         )
         executor = Executor(
@@ -147,7 +151,7 @@ class Mill:
             nodes=self.house.nodes,
             not_ready=_ready,
             run_flow=_no_flows,
-            rerun=_no_flows,
+            rerun=self._reruns(),
             other_problems=self.deployments.problems,
         )
         wire = matatika_wire(self.desk, self.deployments, new_id=uuid4)
@@ -157,6 +161,19 @@ class Mill:
             body_limit_bytes=2**20,
             root_dialect=root_dialect,
             monotonic=time.monotonic,
+        )
+
+    def _reruns(self) -> Reruns:
+        house = self.house
+        return Reruns(
+            house.database,
+            house.sealer,
+            house.jobs,
+            house.connections,
+            house.files,
+            renew={DIALECT: RenewMatatika(uuid4)},
+            items={},
+            submit={DIALECT: self.jobs.submit},
         )
 
     def client_with(self, key: str | None) -> httpx2.AsyncClient:

@@ -341,3 +341,24 @@ async def _until_log(mill: Mill, job_id: str, text: str) -> None:
     async with asyncio.timeout(30):
         while text not in await mill.logs(job_id):  # noqa: ASYNC110 - another process prints it
             await asyncio.sleep(0.05)
+
+
+async def test_each_kind_of_a_pipelines_jobs_runs_again_over_the_core_api(mill: Mill) -> None:
+    """
+    A rerun is a job of the same kind on this wire, under an id of its own, and counts as the pipeline's newest.
+    """
+    pipeline = await mill.pipeline("again", script='echo "as $JOB_ID"')
+    run = await mill.run(pipeline)
+    jobs = (await mill.client.get(f"pipelines/{pipeline}/jobs")).json()["_embedded"]["jobs"]
+    assert {job["type"] for job in jobs} == {"PIPELINE_CONFIG", "PIPELINE_RUN"}
+
+    for job in jobs:
+        made = await mill.client.post(f"http://headrace.test/api/v1/jobs/{job['id']}/rerun", json={})
+        assert made.status_code == 201, made.text
+        await mill.work()
+        again = await mill.job(made.json()["id"])
+        assert (again["type"], again["status"], again["exitCode"]) == (job["type"], "COMPLETE", 0)
+        if job["id"] == run["id"]:
+            assert await mill.logs(again["id"]) == f"as {again['id']}\n"
+
+    assert (await mill.client.get(f"pipelines/{pipeline}")).json()["status"] == "READY"

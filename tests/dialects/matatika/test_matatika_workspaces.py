@@ -227,6 +227,28 @@ async def test_a_clone_that_cannot_be_says_why_and_a_correction_starts_another(
     assert (await _get(mill, f"workspaces/{workspace}"))["status"] == "READY"
 
 
+async def test_a_workspace_job_run_again_puts_its_project_in_force(mill: Mill, tmp_path: Path) -> None:
+    """
+    A rerun over the core API owes what the first job owed: what it clones is the workspace's project, and its definitions count.
+    """
+    address = (tmp_path / "late").as_uri()
+    workspace = await _make(mill, repositoryUrl=address)
+    failed = await _latest_job(mill, workspace, "WORKSPACE_INIT")
+    assert ((await _get(mill, f"workspaces/{workspace}"))["status"], failed["status"]) == ("FAILED", "ERROR")
+    files = {"meltano.yml": MELTANO, "pipelines/hello.yml": "inline_script: echo hello\n"}
+    head = commit(new_repository(tmp_path / "late"), files)
+
+    made = await mill.client.post(f"http://headrace.test/api/v1/jobs/{failed['id']}/rerun", json={})
+    assert made.status_code in (200, 201, 202), made.text
+    await _settle(mill)
+
+    again = await _latest_job(mill, workspace, "WORKSPACE_INIT")
+    assert (again["id"], again["status"], again["commitId"]) == (made.json()["id"], "COMPLETE", head)
+    assert (await _get(mill, f"workspaces/{workspace}"))["status"] == "READY"
+    (pipeline,) = (await _get(mill, f"workspaces/{workspace}/pipelines"))["_embedded"]["pipelines"]
+    assert (pipeline["name"], pipeline["status"]) == ("hello", "READY")
+
+
 async def test_nothing_of_a_repository_runs_while_it_is_cloned(mill: Mill, tmp_path: Path) -> None:
     """
     No hooks, no filters, no submodules: a repository is only read.
