@@ -154,6 +154,7 @@ def web_app(p: Parts, hotglue: Tenancy, matatika: Matatika, intuned: IntunedServ
         not_ready=p.not_ready,
         run_flow=hotglue.run_flow,
         rerun=reruns_of(p, matatika, intuned),
+        test_webhooks=p.announcements.test,
         other_problems=matatika.deployments.problems,
     )
     return create_app(

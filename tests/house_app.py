@@ -83,6 +83,7 @@ def face_of(
         not_ready=not_ready,
         run_flow=hotglue.run_flow,
         rerun=reruns_of(house),
+        test_webhooks=house.announcements.test,
     )
     return create_app(
         services,

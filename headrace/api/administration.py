@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 
 from headrace.api.asking import Asked, Asking, workspace_names, workspace_of
 from headrace.api.views import (
@@ -22,9 +22,10 @@ from headrace.api.views import (
     NewKey,
     NodesView,
     NodeView,
+    OwedView,
 )
 from headrace.core.actor import Actor, Scope
-from headrace.core.errors import NotFoundError
+from headrace.core.errors import ConflictError, NotFoundError
 
 router = APIRouter(tags=["administration"])
 
@@ -125,6 +126,20 @@ async def list_deliveries(
     ]
     found.sort(key=lambda delivery: delivery.created_at, reverse=True)
     return DeliveriesView(deliveries=[_delivery_view(delivery, actor) for delivery in found[:limit]])
+
+
+@router.post("/webhooks/{workspace}/test", status_code=202)
+async def test_webhooks(
+    services: Asked, actor: Asking, workspace: Annotated[str, Path(min_length=1, max_length=255)]
+) -> OwedView:
+    """
+    Send a test event to every webhook of a workspace.
+    """
+    place = await services.access.workspace(actor, workspace, Scope.DEFINE)
+    owed = await services.test_webhooks(place.id)
+    if not owed:
+        raise ConflictError(f"The workspace {place.name!r} has no webhooks.", "Write them in headrace.yml.")
+    return OwedView(owed=owed)
 
 
 @router.post("/deliveries/{delivery_id}/redeliver")

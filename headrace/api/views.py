@@ -306,6 +306,10 @@ class DeliveryView(View):
     finished_at: datetime | None
 
 
+class OwedView(View):
+    owed: int = Field(description="How many deliveries were made due.")
+
+
 class DeliveriesView(View):
     deliveries: list[DeliveryView]
 

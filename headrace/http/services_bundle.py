@@ -93,6 +93,7 @@ class Services:
     Attributes:
         run_flow: runs a flow, in the dialect that flows belong to.
         rerun: runs an ended job again.
+        test_webhooks: owes every webhook of a workspace a test event; gives their number.
         other_problems: mistakes in files that dialects read themselves.
         not_ready: sentences that say why this process should get no requests yet; none when it should.
     """
@@ -108,4 +109,5 @@ class Services:
     not_ready: Callable[[], Awaitable[Sequence[str]]]
     run_flow: RunFlow
     rerun: RerunJob
+    test_webhooks: Callable[[UUID], Awaitable[int]]
     other_problems: Callable[[], Sequence[DefinitionError]] = tuple

@@ -129,6 +129,17 @@ class Announcements:
             body = msgspec.json.encode(notice.body)
             await self._owe(connection, workspace, hooks, notice.topic, body, tenant=notice.tenant)
 
+    async def test(self, workspace_id: UUID) -> int:
+        """
+        Owe every webhook of a workspace a test event, whatever it has subscribed to; gives their number.
+        """
+        async with self._database.transaction() as connection:
+            workspace = await self._workspace(connection, workspace_id)
+            hooks = workspace.definition.get("webhooks", [])
+            body = msgspec.json.encode({"event": "test", "env_id": workspace.name})
+            await self._owe(connection, workspace, hooks, "test", body, tenant="default")
+        return len(hooks)
+
     async def tell_item(self, connection: Connection, job: Job, sink: ItemSink, item: Item) -> None:
         """
         Owe a job's sink the outcome of one item, in the transaction that made it final: so it is told once, as the one or the other.

@@ -230,6 +230,25 @@ async def test_deliveries_are_listed_and_sent_again(client: httpx2.AsyncClient, 
     assert (await client.post(f"/api/v1/deliveries/{uuid4()}/redeliver")).status_code == 404
 
 
+async def test_every_webhook_of_a_workspace_gets_a_test_event(client: httpx2.AsyncClient, house: House) -> None:
+    """
+    Whatever it has subscribed to; without a webhook there is nothing to test.
+    """
+    without = await client.post("/api/v1/webhooks/demo/test")
+    urls = ["https://one.test/in", "https://two.test/in"]
+    house.announcements._remembered.clear()  # a workspace is remembered for some seconds
+    await house.furnish({"webhooks": [{"url": url, "events": ["discover"], "secret": ""} for url in urls]})
+    viewer = await house.access.make_key(name="v", role="viewer", workspace_id=house.workspace.id)
+
+    refused = await client.post("/api/v1/webhooks/demo/test", headers={"x-api-key": viewer})
+    made = await client.post("/api/v1/webhooks/demo/test")
+    owed = (await client.get("/api/v1/deliveries")).json()["deliveries"]
+
+    assert (without.status_code, refused.status_code) == (409, 403)
+    assert (made.status_code, made.json()) == (202, {"owed": 2})
+    assert {(one["url"], one["topic"], one["state"]) for one in owed} == {(url, "test", "pending") for url in urls}
+
+
 async def test_nodes_are_listed(client: httpx2.AsyncClient, house: House) -> None:
     await house.nodes.beat(uuid4(), name="node-1", roles=["worker"], slots=4)
 

@@ -152,6 +152,7 @@ class Mill:
             not_ready=_ready,
             run_flow=_no_flows,
             rerun=self._reruns(),
+            test_webhooks=self.house.announcements.test,
             other_problems=self.deployments.problems,
         )
         wire = matatika_wire(self.desk, self.deployments, new_id=uuid4)
