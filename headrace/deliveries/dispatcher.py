@@ -129,7 +129,8 @@ class Dispatcher:
                 self._woken.clear()
                 pause = await self._turn()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), pause)
+                    async with asyncio.timeout(pause):  # wait_for of Python 3.11 may lose a cancellation
+                        await self._woken.wait()
         finally:
             await self._farewell()
 

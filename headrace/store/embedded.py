@@ -166,7 +166,8 @@ class EmbeddedPostgres:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(order)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), self._stop_seconds)
+                async with asyncio.timeout(self._stop_seconds):
+                    await process.wait()
                 return
 
     async def watch(self) -> str:

@@ -190,6 +190,27 @@ async def test_a_slow_endpoint_delays_nobody(outbox: Outbox, receiver: Receiver,
         assert slow.most_under_way == 3
 
 
+@pytest.mark.parametrize("rounds", range(6))
+async def test_a_dispatcher_that_is_woken_and_ended_at_once_ends(
+    outbox: Outbox, sender: WebhookSender, rounds: int
+) -> None:
+    """
+    However many rounds of the loop lie between the two: an end that is lost would leave the server hanging when it stops.
+    """
+    dispatcher = make_dispatcher(outbox, sender, concurrency=8, per_host=3)
+    running = asyncio.create_task(dispatcher.run())
+    await asyncio.wait([running], timeout=0.2)  # it looks, and sleeps until it is woken
+
+    dispatcher.wake()
+    for _ in range(rounds):
+        await asyncio.sleep(0)
+    running.cancel()
+
+    ended, _ = await asyncio.wait([running], timeout=5)
+    running.cancel()
+    assert ended
+
+
 async def test_all_urls_of_one_host_share_its_bound(outbox: Outbox, sender: WebhookSender) -> None:
     """
     A host is held to its bound however many endpoints it has.
