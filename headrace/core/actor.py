@@ -61,5 +61,6 @@ class Actor:
             raise NotFoundError("There is no such workspace.")
         if not self.may(scope):
             raise ForbiddenError(
-                f"A key of role {self.role} lacks the right `{scope}`.", "Use a key with more rights, or ask an administrator."
+                f"A key of role {self.role} lacks the right `{scope}`.",
+                "Use a key with more rights, or ask an administrator.",
             )
