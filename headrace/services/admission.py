@@ -40,9 +40,7 @@ class Admission:
 
         Serialised over all nodes until that transaction ends, so call it last.
         """
-        async with (
-            connection.pipeline()
-        ):  # one way for both; the second still sees what was committed before the lock was had
+        async with connection.pipeline():  # one trip; the second still sees what was committed before the lock was had
             await jobs.lock_admission(connection)
             free_slots = await self._queue.free_slots(connection)
         if free_slots <= 0:
