@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import partial
 from uuid import uuid4
 
 import uvicorn
@@ -27,6 +26,7 @@ from headrace.deliveries.s3 import S3Sender
 from headrace.deliveries.webhook import WebhookSender
 from headrace.dialects.hotglue.access_tokens import AccessTokens
 from headrace.dialects.hotglue.after_link import AfterLink
+from headrace.dialects.hotglue.asking import Asking
 from headrace.dialects.hotglue.compile import DIALECT as HOTGLUE
 from headrace.dialects.hotglue.compile_v2 import read_connector_run
 from headrace.dialects.hotglue.discover import Discovers
@@ -193,19 +193,10 @@ def hotglue_of(p: Parts, matatika: Matatika, intuned: IntunedServices) -> Tenanc
     """
     Make what hotglue's paths ask.
     """
-    limits, api_url = limits_of(p.settings), f"{p.settings.public_url}/hotglue"
-    runs = partial(
-        RunFlows,
-        p.access,
-        p.flows,
-        p.jobs,
-        limits=limits,
-        api_url=api_url,
-        now=now,
-        new_id=new_id,
-        chance=secrets.token_bytes,
-    )
-    run_flow, run_connector = runs(), runs(read=read_connector_run)
+    api_url = f"{p.settings.public_url}/hotglue"
+    asking = Asking(limits=limits_of(p.settings), api_url=api_url, now=now, new_id=new_id, chance=secrets.token_bytes)
+    run_flow = RunFlows(p.access, p.flows, p.jobs, asking)
+    run_connector = RunFlows(p.access, p.flows, p.jobs, asking, read=read_connector_run)
     tenants = TenantStore(p.database, p.sealer)
     tokens = TenantTokens(TokenSigning(p.database, p.sealer), now=now, monotonic=time.monotonic)
     schedules = Schedules(
@@ -220,16 +211,10 @@ def hotglue_of(p: Parts, matatika: Matatika, intuned: IntunedServices) -> Tenanc
         misfire=p.settings.schedule_misfire,
         grace=timedelta(seconds=p.settings.schedule_grace_seconds),
     )
-    discovers = Discovers(
-        p.flows, p.jobs, limits=limits, api_url=api_url, now=now, new_id=new_id, chance=secrets.token_bytes
-    )
+    discovers = Discovers(p.flows, p.jobs, asking)
     linking = Linking(p.database, p.connections, tenants, p.announcements, words=show_change, now=now, new_id=new_id)
-    access_tokens = AccessTokens(
-        p.flows, linking, p.jobs, limits=limits, api_url=api_url, now=now, new_id=new_id, chance=secrets.token_bytes
-    )
-    real_time = RealTime(
-        p.flows, p.jobs, limits=limits, api_url=api_url, now=now, new_id=new_id, chance=secrets.token_bytes
-    )
+    access_tokens = AccessTokens(p.flows, linking, p.jobs, asking)
+    real_time = RealTime(p.flows, p.jobs, asking)
     consents = Consents(
         linking,
         p.sealer,

@@ -8,7 +8,6 @@ import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from uuid import uuid4
 
 from house import House
@@ -18,6 +17,7 @@ from headrace.core.schedule import Misfire
 from headrace.deliveries.oauth_tokens import OAuthTokens
 from headrace.dialects.hotglue.access_tokens import AccessTokens
 from headrace.dialects.hotglue.after_link import AfterLink
+from headrace.dialects.hotglue.asking import Asking
 from headrace.dialects.hotglue.compile_v2 import read_connector_run
 from headrace.dialects.hotglue.discover import Discovers
 from headrace.dialects.hotglue.doors import Doors
@@ -52,18 +52,9 @@ def tenancy_of(
     slot_seconds: float = 10.0,
     private_networks: bool = True,
 ) -> Tenancy:
-    runs = partial(
-        RunFlows,
-        house.access,
-        house.flows,
-        house.jobs,
-        limits=Limits(),
-        api_url=API_URL,
-        now=_now,
-        new_id=uuid4,
-        chance=secrets.token_bytes,
-    )
-    run_flow, run_connector = runs(), runs(read=read_connector_run)
+    asking = Asking(limits=Limits(), api_url=API_URL, now=_now, new_id=uuid4, chance=secrets.token_bytes)
+    run_flow = RunFlows(house.access, house.flows, house.jobs, asking)
+    run_connector = RunFlows(house.access, house.flows, house.jobs, asking, read=read_connector_run)
     tenants = TenantStore(house.database, house.sealer)
     tokens = TenantTokens(TokenSigning(house.database, house.sealer), now=now, monotonic=time.monotonic)
     schedules = Schedules(
@@ -74,26 +65,12 @@ def tenancy_of(
         misfire=misfire,
         grace=grace,
     )
-    discovers = Discovers(
-        house.flows, house.jobs, limits=Limits(), api_url=API_URL, now=_now, new_id=uuid4, chance=secrets.token_bytes
-    )
+    discovers = Discovers(house.flows, house.jobs, asking)
     linking = Linking(
         house.database, house.connections, tenants, house.announcements, words=show_change, now=_now, new_id=uuid4
     )
-    access_tokens = AccessTokens(
-        house.flows,
-        linking,
-        house.jobs,
-        limits=Limits(),
-        api_url=API_URL,
-        now=_now,
-        new_id=uuid4,
-        chance=secrets.token_bytes,
-        slot_seconds=slot_seconds,
-    )
-    real_time = RealTime(
-        house.flows, house.jobs, limits=Limits(), api_url=API_URL, now=_now, new_id=uuid4, chance=secrets.token_bytes
-    )
+    access_tokens = AccessTokens(house.flows, linking, house.jobs, asking, slot_seconds=slot_seconds)
+    real_time = RealTime(house.flows, house.jobs, asking)
     return Tenancy(
         doors=Doors(house.access, tokens),
         consents=Consents(

@@ -8,19 +8,17 @@ for that job, and a token that is good for some time yet is given as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
-from uuid import UUID
 
 from headrace.core.actor import Actor
 from headrace.core.errors import ActiveJobError, BackpressureError, InvalidError
 from headrace.core.job import Job, NewJob
-from headrace.core.plan import AccessToken, ConfigRef, ConnectorSpec, Limits, Plan
+from headrace.core.plan import AccessToken, ConfigRef, ConnectorSpec, Plan
 from headrace.core.state import JobState
+from headrace.dialects.hotglue.asking import Asked, Asking
 from headrace.dialects.hotglue.connector_names import definition_of
-from headrace.dialects.hotglue.ids import ID_LENGTH, short_id
 from headrace.dialects.hotglue.short_jobs import PRIORITY, begun, ended
 from headrace.services.connections import Linked, Linking, Place, Role, Workspace
 from headrace.services.flows import FlowOfTenant, Flows
@@ -73,18 +71,6 @@ class Token:
     expires_in: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What surrounds one refresh."""
-
-    id: UUID
-    job_id: str
-    now: datetime
-    limits: Limits
-    api_url: str
-    by: str
-
-
 def compile_refresh(of: FlowOfTenant, link: Linked, spec: ConnectorSpec, asked: Asked) -> tuple[NewJob, Plan]:
     """
     Make the job and the plan of a refresh.
@@ -132,11 +118,7 @@ def compile_refresh(of: FlowOfTenant, link: Linked, spec: ConnectorSpec, asked: 
 class AccessTokens:
     """
     Args:
-        limits: of a refresh.
-        api_url: where child processes reach the hotglue API of this server.
-        now: the current time, aware UTC.
-        new_id: makes a UUID.
-        chance: gives so many random bytes.
+        asking: makes what surrounds a call.
     """
 
     def __init__(
@@ -144,22 +126,14 @@ class AccessTokens:
         flows: Flows,
         linking: Linking,
         jobs: Jobs,
+        asking: Asking,
         *,
-        limits: Limits,
-        api_url: str,
-        now: Callable[[], datetime],
-        new_id: Callable[[], UUID],
-        chance: Callable[[int], bytes],
         slot_seconds: float = SLOT_SECONDS,
     ) -> None:
         self._flows = flows
         self._linking = linking
         self._jobs = jobs
-        self._limits = limits
-        self._api_url = api_url
-        self._now = now
-        self._new_id = new_id
-        self._chance = chance
+        self._asking = asking
         self._slot_seconds = slot_seconds
 
     async def find(self, workspace: Workspace, flow: str, tenant: str, connector: str) -> Linked | None:
@@ -184,7 +158,7 @@ class AccessTokens:
         if spec is None:
             raise InvalidError(NO_TOKEN)
         kept = _token_in(link)
-        if kept is not None and not refresh and (kept.expires_in or 0) - self._now().timestamp() > FRESH_SECONDS:
+        if kept is not None and not refresh and (kept.expires_in or 0) - self._asking.now().timestamp() > FRESH_SECONDS:
             return kept
         origin = await self._origin(link)
         job = await self._refresh(
@@ -204,16 +178,8 @@ class AccessTokens:
         """
         Begin a refresh, or join the one that is under way.
         """
-        asked = Asked(
-            id=self._new_id(),
-            job_id=short_id(self._chance(ID_LENGTH)),
-            now=self._now(),
-            limits=self._limits,
-            api_url=self._api_url,
-            by=actor.name,
-        )
         try:
-            return (await self._jobs.submit(*compile_refresh(of, link, spec, asked))).job
+            return (await self._jobs.submit(*compile_refresh(of, link, spec, self._asking(by=actor.name)))).job
         except ActiveJobError:
             found = await self._jobs.history(
                 link.workspace_id, dialect=DIALECT, details={"connection": str(link.id)}, limit=1

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final, Literal, TypeVar
-from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -34,6 +31,7 @@ from headrace.core.plan import (
     Script,
     Sync,
 )
+from headrace.dialects.hotglue.asking import Asked
 from headrace.dialects.hotglue.ids import job_name, job_root
 from headrace.dialects.hotglue.retries import again
 from headrace.dialects.hotglue.wire import RunRequest, as_date_time, as_variables
@@ -48,29 +46,6 @@ MAX_RECORDS: Final = "max_record_count"
 
 _Value = TypeVar("_Value")
 _CREDENTIALS = re.compile(r"//[^/@\s]+@")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """
-    What surrounds one run call.
-
-    Attributes:
-        id: the job's id in the store.
-        job_id: the short id that hotglue's clients see.
-        limits: of a step for which the flow sets none.
-        api_url: where child processes reach this API.
-        fingerprint: digest of the request, for a repeat under the same idempotency key.
-    """
-
-    id: UUID
-    job_id: str
-    now: datetime
-    limits: Limits
-    api_url: str
-    trigger: str = "api"
-    idempotency_key: str | None = None
-    fingerprint: bytes = b""
 
 
 def compile_run(of: FlowOfTenant, request: RunRequest, asked: Asked) -> tuple[NewJob, Plan]:

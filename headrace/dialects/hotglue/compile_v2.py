@@ -16,8 +16,9 @@ from msgspec import UNSET
 from headrace.core.errors import InvalidError
 from headrace.core.job import NewJob
 from headrace.core.plan import ConnectorSpec, Plan
+from headrace.dialects.hotglue.asking import Asked
 from headrace.dialects.hotglue.bodies import object_in, text_in
-from headrace.dialects.hotglue.compile import API_TAP, HIDDEN, Asked, compile_run
+from headrace.dialects.hotglue.compile import API_TAP, HIDDEN, compile_run
 from headrace.dialects.hotglue.connector_names import Side, definition_of
 from headrace.dialects.hotglue.ids import job_name
 from headrace.dialects.hotglue.run import Compile

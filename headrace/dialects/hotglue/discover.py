@@ -6,18 +6,16 @@ It stands in the history under a dialect of its own, so that the jobs of a flow 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
 
 from headrace.core.errors import ActiveJobError, InvalidError, NotFoundError
 from headrace.core.job import Job, NewJob
-from headrace.core.plan import ConfigRef, ConnectorSpec, Discover, Limits, Plan
+from headrace.core.plan import ConfigRef, ConnectorSpec, Discover, Plan
 from headrace.core.state import JobState, StepState
+from headrace.dialects.hotglue.asking import Asked, Asking
 from headrace.dialects.hotglue.connector_names import definition_of
-from headrace.dialects.hotglue.ids import ID_LENGTH, short_id
 from headrace.dialects.hotglue.linking_wire import KINDS
 from headrace.dialects.hotglue.project import message, timestamp
 from headrace.services.connections import Linked, Role, Workspace
@@ -88,18 +86,6 @@ def task_status(job: Job | None) -> str | None:
     return "STOPPED" if job.final else _TASK.get(job.state, "PENDING")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What surrounds one discover."""
-
-    id: UUID
-    job_id: str
-    now: datetime
-    limits: Limits
-    api_url: str
-    by: str
-
-
 def compile_discover(of: FlowOfTenant, link: Linked, asked: Asked) -> tuple[NewJob, Plan]:
     """
     Make the job and the plan of a discover.
@@ -163,31 +149,18 @@ def _spec(of: FlowOfTenant, link: Linked) -> ConnectorSpec:
 class Discovers:
     """
     Args:
-        limits: of a discover for which the flow sets none.
-        api_url: where child processes reach the hotglue API of this server.
-        now: the current time, aware UTC.
-        new_id: makes a UUID.
-        chance: gives so many random bytes.
+        asking: makes what surrounds a call.
     """
 
     def __init__(
         self,
         flows: Flows,
         jobs: Jobs,
-        *,
-        limits: Limits,
-        api_url: str,
-        now: Callable[[], datetime],
-        new_id: Callable[[], UUID],
-        chance: Callable[[int], bytes],
+        asking: Asking,
     ) -> None:
         self._flows = flows
         self._jobs = jobs
-        self._limits = limits
-        self._api_url = api_url
-        self._now = now
-        self._new_id = new_id
-        self._chance = chance
+        self._asking = asking
 
     async def start(self, workspace: Workspace, link: Linked, *, by: str) -> Job:
         """
@@ -197,16 +170,8 @@ class Discovers:
             InvalidError: it cannot be discovered.
         """
         of = await self._flows.of_tenant(workspace, link.flow_id, link.tenant)
-        asked = Asked(
-            id=self._new_id(),
-            job_id=short_id(self._chance(ID_LENGTH)),
-            now=self._now(),
-            limits=self._limits,
-            api_url=self._api_url,
-            by=by,
-        )
         try:
-            return (await self._jobs.submit(*compile_discover(of, link, asked))).job
+            return (await self._jobs.submit(*compile_discover(of, link, self._asking(by=by)))).job
         except ActiveJobError:
             active = await self.latest(link)
             if active is None:

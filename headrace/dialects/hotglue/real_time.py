@@ -8,9 +8,8 @@ flow's jobs nor holds them up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -18,11 +17,11 @@ import msgspec
 
 from headrace.core.errors import NotFoundError
 from headrace.core.job import Job, NewJob
-from headrace.core.plan import AnyStep, Limits, Plan, Script
+from headrace.core.plan import AnyStep, Plan, Script
 from headrace.core.state import JobState
-from headrace.dialects.hotglue.compile import API_TAP, Asked
+from headrace.dialects.hotglue.asking import Asked, Asking
+from headrace.dialects.hotglue.compile import API_TAP
 from headrace.dialects.hotglue.compile_v2 import ConnectorRun, compile_connector_run
-from headrace.dialects.hotglue.ids import ID_LENGTH, short_id
 from headrace.dialects.hotglue.project import message, record
 from headrace.dialects.hotglue.short_jobs import PRIORITY, ended
 from headrace.dialects.hotglue.wire import RunRequest
@@ -95,32 +94,20 @@ def _without_script(step: AnyStep) -> AnyStep:
 class RealTime:
     """
     Args:
-        limits: of steps for which a flow sets none.
-        api_url: where child processes reach the hotglue API of this server.
-        now: the current time, aware UTC.
-        new_id: makes a UUID.
-        chance: gives so many random bytes.
+        asking: makes what surrounds a call.
     """
 
     def __init__(
         self,
         flows: Flows,
         jobs: Jobs,
+        asking: Asking,
         *,
-        limits: Limits,
-        api_url: str,
-        now: Callable[[], datetime],
-        new_id: Callable[[], UUID],
-        chance: Callable[[int], bytes],
         answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
         self._flows = flows
         self._jobs = jobs
-        self._limits = limits
-        self._api_url = api_url
-        self._now = now
-        self._new_id = new_id
-        self._chance = chance
+        self._asking = asking
         self._answer_seconds = answer_seconds
 
     async def write(self, workspace: Workspace, flow: str, tenant: str, write: Write, *, wait: bool) -> Job:
@@ -132,15 +119,7 @@ class RealTime:
             ConflictError: the idempotency key was used with another request.
         """
         of = await self._flows.of_tenant(workspace, flow, tenant)
-        asked = Asked(
-            id=self._new_id(),
-            job_id=short_id(self._chance(ID_LENGTH)),
-            now=self._now(),
-            limits=self._limits,
-            api_url=self._api_url,
-            idempotency_key=write.idempotency_key,
-            fingerprint=write.fingerprint,
-        )
+        asked = self._asking(idempotency_key=write.idempotency_key, fingerprint=write.fingerprint)
         job = (await self._jobs.submit(*compile_write(of, write, asked))).job
         return await ended(self._jobs, job, self._answer_seconds) if wait else job
 

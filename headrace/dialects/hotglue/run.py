@@ -6,15 +6,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from datetime import datetime
-from uuid import UUID
 
 from headrace.core.actor import Actor, Scope
 from headrace.core.errors import RootTakenError
 from headrace.core.job import NewJob
-from headrace.core.plan import Limits, Plan
-from headrace.dialects.hotglue.compile import Asked, compile_run
-from headrace.dialects.hotglue.ids import ID_LENGTH, short_id
+from headrace.core.plan import Plan
+from headrace.dialects.hotglue.asking import Asked, Asking
+from headrace.dialects.hotglue.compile import compile_run
 from headrace.dialects.hotglue.wire import check_id, decode_run
 from headrace.http.services_bundle import FlowRun
 from headrace.services.access import Access
@@ -37,11 +35,7 @@ def read_run(options: bytes) -> Compile:
 class RunFlows:
     """
     Args:
-        limits: of steps for which a flow sets none.
-        api_url: where child processes reach the hotglue API of this server.
-        now: the current time, aware UTC.
-        new_id: makes a UUID.
-        chance: gives so many random bytes.
+        asking: makes what surrounds a call.
         read: reads the body of a run call, V1's or V2's.
     """
 
@@ -50,22 +44,14 @@ class RunFlows:
         access: Access,
         flows: Flows,
         jobs: Jobs,
+        asking: Asking,
         *,
-        limits: Limits,
-        api_url: str,
-        now: Callable[[], datetime],
-        new_id: Callable[[], UUID],
-        chance: Callable[[int], bytes],
         read: Callable[[bytes], Compile] = read_run,
     ) -> None:
         self._access = access
         self._flows = flows
         self._jobs = jobs
-        self._limits = limits
-        self._api_url = api_url
-        self._now = now
-        self._new_id = new_id
-        self._chance = chance
+        self._asking = asking
         self._read = read
 
     async def __call__(self, actor: Actor, run: FlowRun) -> Submission:
@@ -83,15 +69,8 @@ class RunFlows:
         compiled = self._read(run.options)
         of = await self._flows.of_tenant(workspace, flow, tenant)
         for tries_left in reversed(range(_ROOT_TRIES)):
-            asked = Asked(
-                id=self._new_id(),
-                job_id=short_id(self._chance(ID_LENGTH)),
-                now=self._now(),
-                limits=self._limits,
-                api_url=self._api_url,
-                trigger=run.trigger,
-                idempotency_key=run.idempotency_key,
-                fingerprint=_fingerprint(run),
+            asked = self._asking(
+                trigger=run.trigger, idempotency_key=run.idempotency_key, fingerprint=_fingerprint(run)
             )
             try:
                 return await self._jobs.submit(*compiled(of, asked))

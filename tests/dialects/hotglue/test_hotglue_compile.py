@@ -18,7 +18,8 @@ from headrace.core.definitions import FlowDef, ScriptDef
 from headrace.core.errors import InvalidError
 from headrace.core.job import NewJob
 from headrace.core.plan import ConnectorSpec, Export, Limits, OnTaken, Payload, Pipe, Plan, Script, Sync
-from headrace.dialects.hotglue.compile import Asked, compile_run
+from headrace.dialects.hotglue.asking import Asked
+from headrace.dialects.hotglue.compile import compile_run
 from headrace.dialects.hotglue.wire import decode_run
 from headrace.services.flows import FlowOfTenant, Linked
 from headrace.store.workspaces import Workspace
