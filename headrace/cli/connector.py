@@ -12,19 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headrace.cli.options import Home, Json, Key, Project, Url, Workspace
-from headrace.cli.versions import (
-    Message,
-    Number,
-    TakeOver,
-    ask,
-    forget,
-    path_of,
-    roll_back,
-    say_deployed,
-    say_versions,
-    versions_of,
-    workspace_for,
-)
+from headrace.cli.version_commands import add_version_commands
+from headrace.cli.versions import Message, TakeOver, ask, path_of, say_deployed, workspace_for
 from headrace.core.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -98,41 +87,7 @@ def deploy(
     say_deployed(made, place, as_json=as_json)
 
 
-@app.command()
-def versions(
-    name: Name, workspace: Workspace = None, url: Url = None, key: Key = None, home: Home = None, as_json: Json = False
-) -> None:
-    """
-    List the versions of a connector that were deployed, newest first.
-    """
-    _, found = ask(url, key, home, lambda remote: versions_of(remote, "connector", name, workspace))
-    say_versions(found, as_json=as_json)
-
-
-@app.command()
-def rollback(
-    name: Name,
-    version: Number = None,
-    workspace: Workspace = None,
-    url: Url = None,
-    key: Key = None,
-    home: Home = None,
-    as_json: Json = False,
-) -> None:
-    """
-    Put a version of a connector in force again; else the one before that in force.
-    """
-    place, made = ask(url, key, home, lambda remote: roll_back(remote, "connector", name, workspace, version))
-    say_deployed(made, place, as_json=as_json)
-
-
-@app.command()
-def delete(name: Name, workspace: Workspace = None, url: Url = None, key: Key = None, home: Home = None) -> None:
-    """
-    Forget every deployed version of a connector, unless a flow needs it.
-    """
-    place = ask(url, key, home, lambda remote: forget(remote, "connector", name, workspace))
-    print(f"Connector {name} is no longer deployed in {place}.")
+add_version_commands(app, "connector", metavar="NAME", example="tap-flights", forgotten=", unless a flow needs it")
 
 
 def read_local(file: Path, name: str, environ: Mapping[str, str]) -> dict[str, Any]:

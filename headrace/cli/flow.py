@@ -10,19 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headrace.cli.options import Home, Json, Key, Project, Url, Workspace
-from headrace.cli.versions import (
-    Message,
-    Number,
-    TakeOver,
-    ask,
-    forget,
-    path_of,
-    roll_back,
-    say_deployed,
-    say_versions,
-    versions_of,
-    workspace_for,
-)
+from headrace.cli.version_commands import add_version_commands
+from headrace.cli.versions import Message, TakeOver, ask, path_of, say_deployed, versions_of, workspace_for
 from headrace.core.errors import ConflictError, InvalidError, NotFoundError
 
 if TYPE_CHECKING:
@@ -63,39 +52,6 @@ def deploy(
         return place, await remote.put(path_of("flow", place, flow), body)
 
     place, made = ask(url, key, home, send)
-    say_deployed(made, place, as_json=as_json)
-
-
-@app.command()
-def versions(
-    flow: FlowId,
-    workspace: Workspace = None,
-    url: Url = None,
-    key: Key = None,
-    home: Home = None,
-    as_json: Json = False,
-) -> None:
-    """
-    List the versions of a flow that were deployed, newest first.
-    """
-    _, found = ask(url, key, home, lambda remote: versions_of(remote, "flow", flow, workspace))
-    say_versions(found, as_json=as_json)
-
-
-@app.command()
-def rollback(
-    flow: FlowId,
-    version: Number = None,
-    workspace: Workspace = None,
-    url: Url = None,
-    key: Key = None,
-    home: Home = None,
-    as_json: Json = False,
-) -> None:
-    """
-    Put a version of a flow in force again; else the one before that in force.
-    """
-    place, made = ask(url, key, home, lambda remote: roll_back(remote, "flow", flow, workspace, version))
     say_deployed(made, place, as_json=as_json)
 
 
@@ -176,13 +132,13 @@ def pull(
         say_ids(written)
 
 
-@app.command()
-def delete(flow: FlowId, workspace: Workspace = None, url: Url = None, key: Key = None, home: Home = None) -> None:
-    """
-    Forget every deployed version of a flow; what the server's project folder says of it is in force again.
-    """
-    place = ask(url, key, home, lambda remote: forget(remote, "flow", flow, workspace))
-    print(f"Flow {flow} is no longer deployed in {place}.")
+add_version_commands(
+    app,
+    "flow",
+    metavar="FLOW",
+    example="flights",
+    forgotten="; what the server's project folder says of it is in force again",
+)
 
 
 def flow_folder(flow: str, source: Path | None, project: Path | None) -> Path:
