@@ -8,6 +8,7 @@ type refuses (the character NUL, half of a surrogate pair).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,7 +18,16 @@ from headrace.core.outcome import Cancelled, Cause, Failed, Interrupted, Outcome
 from headrace.core.plan import FanOut
 from headrace.core.state import StepState
 
+_LONGEST_NAME_BYTES = 240  # with an extension behind it, no more than file systems take
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _JITTER = 0.25  # of the pause, added: items that failed together do not come back together
+
+
+def is_item_name(name: str) -> bool:
+    """
+    Tell whether an item may be called so; whether there is anything of that name is not asked.
+    """
+    return 0 < len(name.encode(errors="replace")) <= _LONGEST_NAME_BYTES and not _CONTROL.search(name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 What a running function says to the server, and what it is answered: one JSON object a line, each way.
 
 The other side is automation/headrace_automation/channel.py. All of it comes from the user's process, so all of it may be wrong: a line that
-is no report is passed over, and the limits are ours.
+is no report is passed over, a report that cannot be kept as it is fails the call, and the limits are ours.
 """
 
 from __future__ import annotations
@@ -10,18 +10,25 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import re
 from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
 from msgspec import Raw, Struct
 
+from headrace.core import nesting
 from headrace.core.errors import HeadraceError
-from headrace.core.fan_out import Wanted
+from headrace.core.fan_out import Wanted, is_item_name
 
 LINE_BYTES = 8 * 2**20  # a result, a kept value or an item's parameters, escaped
 WANTED_BYTES = 64 * 2**20
 VALUE_BYTES = 2 * 2**20
+
+# Halves of surrogate pairs, which JSON can write and UTF-8 cannot: an exception's text has them where it names a file oddly.
+_HALF = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+)
 
 
 class KeyValues(Protocol):
@@ -65,7 +72,8 @@ class _Set(Struct, tag_field="kind", tag="set", frozen=True):
     value: str
 
 
-_REPORT = msgspec.json.Decoder(Done | Failure | _Extend | _Append | _Get | _Set)
+_Report = Done | Failure | _Extend | _Append | _Get | _Set
+_REPORT: msgspec.json.Decoder[_Report] = msgspec.json.Decoder(_Report)
 
 
 class Talk:
@@ -106,20 +114,20 @@ class Talk:
             while line := await reader.readline():
                 await self._take(line, answering)
         except ValueError:  # a line over the limit: nothing behind it can be read any more
-            self._fail("result-too-large", f"A report of the function has more than {LINE_BYTES} bytes.")
+            sentence = f"A report of the function has more than {LINE_BYTES} bytes."
+            self._fail("result-too-large", sentence, "Split the work.")
         finally:
             self.over.set()
             hearing.close()
             answering.close()
 
     async def _take(self, line: bytes, answering: asyncio.WriteTransport) -> None:
-        try:
-            report = _REPORT.decode(line)
-        except (msgspec.MsgspecError, RecursionError):
-            return
+        report = self._read(line)
         if self.end is not None:
             return
         match report:
+            case None:
+                return
             case Done() | Failure():
                 self.end = report
                 self.over.set()
@@ -130,16 +138,43 @@ class Talk:
             case _:
                 answering.write(msgspec.json.encode(await self._answer(report)) + b"\n")
 
+    def _read(self, line: bytes) -> _Report | None:
+        """
+        Read one report. A failure is taken with its text mended; anything else that cannot be kept byte for byte fails the call.
+        """
+        if nesting.too_deep(line):
+            self._fail(
+                "no-output", f"What it reported nests more than {nesting.MOST_LEVELS} levels.", "Return flatter values."
+            )
+            return None
+        try:
+            return _REPORT.decode(line)
+        except msgspec.MsgspecError:
+            mended = _HALF.sub(rb"\\ufffd", line)
+        try:
+            report = _REPORT.decode(mended)
+        except msgspec.MsgspecError:
+            return None
+        if not isinstance(report, Failure):
+            self._fail(
+                "no-output", "What it reported is no JSON: a text in it has half of a surrogate pair.", "Leave it out."
+            )
+        return report
+
     def _append(self, report: _Append) -> None:
         parameters = bytes(report.parameters)
         self._wanted_bytes += len(parameters) + len(report.api)
         if self._wanted_bytes > WANTED_BYTES:
-            self._fail("result-too-large", f"The items it asked for have more than {WANTED_BYTES} bytes.")
+            sentence = f"The items it asked for have more than {WANTED_BYTES} bytes."
+            self._fail("result-too-large", sentence, "Split the work.")
+        elif not is_item_name(report.api):
+            sentence = f"It asked for an item named {report.api[:40]!a}, which cannot be the name of a function."
+            self._fail("invalid", sentence, "Give the function's path below `api/`, without extension.")
         else:
             self.wanted.append(Wanted(name=report.api, input=parameters))
 
-    def _fail(self, code: str, sentence: str) -> None:
-        self.end = self.end or Failure(code, sentence, instruction="Split the work.", retryable=False)
+    def _fail(self, code: str, sentence: str, instruction: str) -> None:
+        self.end = self.end or Failure(code, sentence, instruction=instruction, retryable=False)
         self.over.set()
 
     async def _answer(self, asked: _Get | _Set) -> dict[str, Any]:

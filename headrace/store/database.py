@@ -5,6 +5,7 @@ The one way to the database: a pool, transactions, named statements, migrations.
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -30,7 +31,21 @@ _EXIT_UNAVAILABLE = 75
 _FRESH_SECONDS = 1.0
 _used_at: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
 
-set_json_dumps(msgspec.json.encode)
+# Behind an odd number of backslashes these six characters are a text that only looks like a NUL.
+_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+
+
+def _encode(value: Any) -> bytes:
+    """
+    Write a value for a column of JSON. PostgreSQL's JSON has no NUL: U+FFFD stands for it, so that what a child has printed can be kept.
+
+    What must come back byte for byte is refused before, or kept as bytes.
+    """
+    text = msgspec.json.encode(value)
+    return _NUL.sub(rb"\1\\ufffd", text) if b"\\u0000" in text else text
+
+
+set_json_dumps(_encode)
 set_json_loads(msgspec.json.decode)
 
 

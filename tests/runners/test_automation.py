@@ -175,6 +175,11 @@ async def test_an_exception_is_told_with_its_text_and_can_be_tried_again(automat
         ("import sys\nasync def automation(params): sys.exit(3)", "exception", "sys.exit(3)", False),
         ("import os\nasync def automation(params): os._exit(0)", "no-output", "without a result", False),
         ("import os, signal\nasync def automation(params): os.kill(os.getpid(), signal.SIGKILL)", "crashed", "SIGKILL", False),
+        ("async def automation(params): raise ValueError('what \\udcff holds')", "exception", "ValueError: what \ufffd holds", False),
+        ("from headrace_automation import extend_payload\nasync def automation(params): extend_payload({'api': 'a\\0'})", "invalid", "'a\\x00'", True),
+        ("from headrace_automation import extend_payload\nasync def automation(params): extend_payload({'api': 'a' * 999})", "invalid", "cannot be the name", True),
+        ("import json\nasync def automation(params): return json.loads('[' * 600 + ']' * 600)", "no-output", "more than 500 levels", True),
+        ("import os\nasync def automation(params): os.write(3, b'{\"kind\":\"done\",\"result\":\"\\\\ud800\"}\\n'); os._exit(0)", "no-output", "surrogate", True),
         ("import os\nasync def automation(params): os.write(3, b'{\"kind\": 7}\\nrubbish\\n'); os._exit(1)", "crashed", "", False),
     ],
 )  # fmt: skip

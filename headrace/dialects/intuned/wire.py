@@ -15,8 +15,9 @@ from typing import Any, Literal, Protocol, TypeVar
 import msgspec
 from msgspec import Raw, Struct, field
 
-from headrace.core import calendar_words
+from headrace.core import calendar_words, nesting
 from headrace.core.errors import InvalidError
+from headrace.core.fan_out import is_item_name
 
 DEFAULT_TIMEOUT_SECONDS = 600
 """What both clients always send, so that it cannot be told from a missing one."""
@@ -30,7 +31,6 @@ _MOST_SECONDS = 7 * 24 * 3600
 _MOST_ATTEMPTS = 100
 _MOST_ITEMS = 100_000
 _LONGEST_SCHEDULE = 2**16
-_NAME_LENGTH = 255
 
 Number = int | float
 T = TypeVar("T")
@@ -353,8 +353,7 @@ def wrong(field: str, what: str, instruction: str) -> InvalidError:
 
 
 def _check_api(name: str, field: str) -> None:
-    parts = name.split("/")
-    if not 0 < len(name) <= _NAME_LENGTH or _CONTROL.search(name) or any(part in ("", ".", "..") for part in parts):
+    if not is_item_name(name) or any(part in ("", ".", "..") for part in name.split("/")):
         raise wrong(field, "is not the name of an API", "Give its path below `api/`, without extension.")
 
 
@@ -392,14 +391,15 @@ def decode(body: bytes, model: type[T]) -> T:
     Raises:
         InvalidError: it is not JSON, or not as *model* says.
     """
+    if nesting.too_deep(body):
+        raise InvalidError("The body is nested too deeply.", f"Nest at most {nesting.MOST_LEVELS} levels.")
     try:
         body.decode()
         return msgspec.json.decode(body, type=model)
     except msgspec.ValidationError as error:
         raise _named(str(error)) from None
-    except (ValueError, RecursionError) as error:
-        what = "nested too deeply" if isinstance(error, RecursionError) else "not valid JSON in UTF-8"
-        raise InvalidError(f"The body is {what}.", "Send one JSON object.") from None
+    except (ValueError, RecursionError):
+        raise InvalidError("The body is not valid JSON in UTF-8.", "Send one JSON object.") from None
 
 
 def _named(text: str) -> InvalidError:

@@ -10,6 +10,9 @@ from uuid import uuid4
 
 from intuned_kit import BODY
 
+from headrace.core.fan_out import ItemEnd
+from headrace.core.outcome import Cause, Failed
+
 HARD = [
     ("not json", b"{"),
     ("no object", b"[]"),
@@ -46,6 +49,53 @@ async def test_400_bad_request(api: Any) -> None:
         assert found["message"]
         assert found["correlationId"] == reply.headers["x-request-id"]
     assert (await api("GET", "/jobs")).json() == []
+
+
+async def test_what_is_taken_can_be_read_again_however_deep_it_is(api: Any) -> None:
+    """
+    A definition that was nested just so that it could be taken would hide all jobs of its project.
+    """
+    taken = []
+    for levels in (400, *range(490, 506), *range(900, 1000, 2)):
+        deep = b'{"a":' * levels + b"1" + b"}" * levels
+        body = b'{"id": "deep-%d", "configuration": {}, "payload": [{"apiName": "a", "parameters": %b}]}' % (
+            levels,
+            deep,
+        )
+        reply = await api.client.post("/demo/projects/demo/jobs", content=body)
+        assert reply.status_code in (201, 400)
+        taken += [levels] if reply.status_code == 201 else []
+
+    listed = await api("GET", "/jobs")
+
+    assert (max(taken), len(listed.json())) == (497, len(taken))
+    assert "500 levels" in reply.json()["message"]
+
+
+async def test_a_name_that_no_file_can_have_is_refused(api: Any) -> None:
+    for name in ("\u00fc" * 121, "a" * 241, "a\nb", "", "a//b"):
+        reply = await api("POST", "/run/start", {"api": name, "parameters": {}})
+
+        assert (reply.status_code, reply.json()["details"]) == (400, {"field": "api"}), name
+
+
+async def test_what_a_function_said_is_kept_whatever_is_in_it(api: Any) -> None:
+    """
+    The database's JSON has no NUL. A cause or an attribute that holds one once made the try count as one whose worker had died.
+    """
+    kit = api.kit
+    run = await api.start("broken", retry={"maximumAttempts": 1})
+    job = await kit.house.job((await api.services.fan_outs.item(kit.house.workspace.id, run)).job_id)
+    await kit.admitted(slots=1)
+    cause = Cause("broken", "a\0b", evidence={"code": "exception", "last_error_line": "\\u0000 \\\0"})
+    await kit.settle(await kit.claim(job, 0), ItemEnd(outcome=Failed(cause, output={"attributes": {"a": "\0"}})))
+
+    result = await api.result(run)
+    item = await api.services.fan_outs.item(kit.house.workspace.id, run)
+
+    assert (result["status"], result["message"]) == ("failed", "a\ufffdb")
+    assert item.cause.evidence["last_error_line"] == "\\u0000 \\\ufffd"
+    assert item.output["attributes"] == {"a": "\ufffd"}
 
 
 async def test_401_unauthorized(api: Any) -> None:
