@@ -67,11 +67,17 @@ class Announcements:
         self._new_id = new_id
         self._remembered: dict[UUID, tuple[float, Workspace]] = {}
 
-    async def has_listeners(self, connection: Connection, workspace_id: UUID) -> bool:
+    async def has_listeners(self, workspace_id: UUID) -> bool:
         """
         Tell whether a workspace has any webhook, so that whoever has nothing to tell can do without a transaction.
+
+        Do not hold a connection meanwhile; see `_workspace`.
         """
-        return bool((await self._workspace(connection, workspace_id)).definition.get("webhooks"))
+        known = self._known(workspace_id)
+        if known is None:
+            async with self._database.connection() as connection:
+                known = await self._workspace(connection, workspace_id)
+        return bool(known.definition.get("webhooks"))
 
     async def announce(self, connection: Connection, job_id: UUID, workspace_id: UUID, event_id: int) -> None:
         """
@@ -213,13 +219,16 @@ class Announcements:
 
     async def _workspace(self, connection: Connection, workspace_id: UUID) -> Workspace:
         # Over the caller's connection: as many callers as the pool has connections would wait for one more for ever.
-        known = self._remembered.get(workspace_id)
-        if known is None or known[0] <= self._monotonic():
-            found = await self._workspaces.read(connection, workspace_id)
-            assert found is not None  # noqa: S101 - jobs reference their workspace
-            known = (self._monotonic() + _REMEMBERED_SECONDS, found)
-            self._remembered[workspace_id] = known
-        return known[1]
+        known = self._known(workspace_id)
+        if known is None:
+            known = await self._workspaces.read(connection, workspace_id)
+            assert known is not None  # noqa: S101 - jobs reference their workspace
+            self._remembered[workspace_id] = (self._monotonic() + _REMEMBERED_SECONDS, known)
+        return known
+
+    def _known(self, workspace_id: UUID) -> Workspace | None:
+        until, workspace = self._remembered.get(workspace_id, (0.0, None))
+        return workspace if until > self._monotonic() else None
 
 
 def _subscribed(workspace: Workspace, subscription: str) -> list[Mapping[str, Any]]:

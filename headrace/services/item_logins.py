@@ -17,7 +17,7 @@ from headrace.core.plan import Plan, SessionUse
 from headrace.core.queue import Queue
 from headrace.services.announcements import Announcements
 from headrace.services.fan_outs import refuse
-from headrace.store import awaiting, fan_outs, jobs
+from headrace.store import awaiting, fan_outs, submits
 from headrace.store.auth_sessions import AuthSessions
 from headrace.store.database import Connection
 from headrace.store.sealing import Sealer
@@ -91,9 +91,8 @@ class ItemLogins:
         assert plan.fan_out is not None  # noqa: S101 - its item is claimed
         names = {plan.fan_out.item.proxy, _use_of(plan).proxy}
         inputs = {name: value for name, value in sealed.items() if name in names}
-        written = await jobs.submit(
-            connection, new, validation, sealed=self._sealer.seal(inputs, f"job:{new.id}") if inputs else None
-        )
+        sealed_inputs = self._sealer.seal(inputs, f"job:{new.id}") if inputs else None
+        written = await submits.submit(connection, submits.Entry(new, validation, sealed_inputs))
         assert written is not None  # noqa: S101 - it queues
         await self._announcements.announce(connection, new.id, new.workspace_id, written.event_id)
         await awaiting.set_awaits(connection, job.id, new.id)

@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, TypedDict
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -32,12 +31,14 @@ from headrace.core.state import JobState, StepState
 from headrace.services.admission import Admission
 from headrace.services.announcements import Announcements
 from headrace.services.fan_outs import terminate
-from headrace.store import job_reads, jobs
+from headrace.store import job_reads, jobs, submits
 from headrace.store.database import Connection, Database
 from headrace.store.fan_outs import Items
 from headrace.store.gathered import Gathered
+from headrace.store.gathered_submits import GatheredSubmits
 from headrace.store.logs import JOB, LogEntry, Logs
 from headrace.store.sealing import Sealer
+from headrace.store.submits import Entry, Submitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +65,6 @@ ANOTHER_ACTIVE = Cause(
 )
 
 
-class _Kept(TypedDict):
-    sealed: bytes | None
-    idempotency_digest: bytes | None
-
-
 class Jobs:
     """
     What may be asked about jobs; whoever calls has checked the actor's scope.
@@ -91,6 +87,7 @@ class Jobs:
         self._logs = logs
         self._items = Items(database)
         self._by_root = Gathered(self._read_by_roots)
+        self._submits = GatheredSubmits(database)
 
     async def submit(self, new: NewJob, plan: Plan) -> Submission:
         """
@@ -111,46 +108,49 @@ class Jobs:
         plan, settings = settings_apart.take_out(plan)
         if settings:
             new = replace(new, sealed={**new.sealed, **settings})
-        refused = False
+        entry = Entry(new, plan, self._seal(new), digest if new.idempotency_key else None)
         try:
-            async with self._database.connection() as connection, await self._unit(connection, new, plan):
-                kept: _Kept = {
-                    "sealed": self._seal(new),
-                    "idempotency_digest": digest if new.idempotency_key else None,
-                }
-                written = await jobs.submit(connection, new, plan, **kept)
-                if written is None and plan.on_taken is OnTaken.RECORD_CANCELLED:
-                    refused = True
-                    written = await jobs.record_refused(connection, new, plan, ANOTHER_ACTIVE, **kept)
-                if written is None:
-                    raise ActiveJobError(
-                        "There is a job currently running", "Wait for it, or ask for the job to be queued."
-                    )
-                await self._announcements.announce(connection, new.id, new.workspace_id, written.event_id)
-        except (jobs.DuplicateKeyError, ActiveJobError):
+            written, refused = await self._write(entry)
+        except (submits.DuplicateKeyError, ActiveJobError):
             # The job that is in the way may be the very one that an earlier try of this request made.
             repeated = await self.repeated(new.idempotency_key, digest, workspace_id=new.workspace_id)
             if repeated is None:
                 raise
             return repeated
-        except jobs.DuplicateRootError:
+        except submits.DuplicateRootError:
             raise RootTakenError("Another job has this root.", "Submit it again with a new one.") from None
         if refused:
             return Submission(await self.get(new.id, workspace_id=new.workspace_id))
         self._admission.wake()
         return Submission(_as_submitted(new, plan, written), queued=not written.ready)
 
-    async def _unit(self, connection: Connection, new: NewJob, plan: Plan) -> AbstractAsyncContextManager[object]:
+    async def _write(self, entry: Entry) -> tuple[Submitted, bool]:
         """
-        Give what makes a submit all or nothing: a transaction where it takes several statements, nothing where it is one.
+        Write a job and what others are owed of it; gives whether it was only recorded, for its key was taken.
         """
-        several = (
-            bool(new.items)
-            or bool(new.done)
-            or plan.on_taken is OnTaken.RECORD_CANCELLED
-            or await self._announcements.has_listeners(connection, new.workspace_id)
-        )
-        return connection.transaction() if several else nullcontext()
+        new, plan, refused = entry.job, entry.plan, False
+        if await self._is_plain(entry):
+            written = await self._submits.submit(entry)
+        else:
+            async with self._database.transaction() as connection:
+                written = await submits.submit(connection, entry)
+                if written is None and plan.on_taken is OnTaken.RECORD_CANCELLED:
+                    refused = True
+                    written = await submits.record_refused(connection, entry, ANOTHER_ACTIVE)
+                if written is not None:
+                    await self._announcements.announce(connection, new.id, new.workspace_id, written.event_id)
+        if written is None:
+            raise ActiveJobError("There is a job currently running", "Wait for it, or ask for the job to be queued.")
+        return written, refused
+
+    async def _is_plain(self, entry: Entry) -> bool:
+        """
+        Tell whether writing a job takes one statement, which may go together with others.
+        """
+        new, plan = entry.job, entry.plan
+        if new.items or new.done or plan.on_taken is OnTaken.RECORD_CANCELLED:
+            return False
+        return not await self._announcements.has_listeners(new.workspace_id)
 
     async def get(self, job_id: UUID, *, workspace_id: UUID | None) -> Job:
         """
@@ -187,7 +187,7 @@ class Jobs:
         limit: int = 50,
     ) -> list[Job]:
         """
-        List jobs, newest first; with *details*, those whose details contain them.
+        List jobs, newest first; with *details*, those whose details contain them; with *text*, those that have it in a name or id.
         """
         return await job_reads.history(
             self._database,
@@ -286,7 +286,7 @@ def _digest_of(new: NewJob, plan: Plan) -> bytes:
     return hashlib.sha256(msgspec.json.encode((plan, new.sealed), order="deterministic")).digest()
 
 
-def _as_submitted(new: NewJob, plan: Plan, written: jobs.Submitted) -> Job:
+def _as_submitted(new: NewJob, plan: Plan, written: Submitted) -> Job:
     """
     Give the job as its first event left it, without reading it back.
     """

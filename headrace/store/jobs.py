@@ -13,33 +13,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg.errors import UniqueViolation
-from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from headrace.core.event import EventKind
-from headrace.core.job import NewJob
 from headrace.core.outcome import Cause
-from headrace.core.plan import OnTaken, Plan
 from headrace.core.state import JobState, StepState
-from headrace.store import fan_outs
 from headrace.store.database import Connection, Database, statement
 from headrace.store.job_rows import json_of
-
-
-@dataclass(frozen=True, slots=True)
-class Submitted:
-    """
-    A job that is in the history.
-
-    Attributes:
-        ready: its key is free; otherwise it waits behind another job of the key.
-    """
-
-    seq: int
-    ready: bool
-    created_at: datetime
-    event_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,82 +53,6 @@ class Claim:
     token: int
     crashes: int
     taken_over: bool
-
-
-class DuplicateKeyError(Exception):
-    """The idempotency key has been used; the transaction is void."""
-
-
-class DuplicateRootError(Exception):
-    """The root has been used; the transaction is void."""
-
-
-async def submit(
-    connection: Connection, job: NewJob, plan: Plan, *, sealed: bytes | None, idempotency_digest: bytes | None = None
-) -> Submitted | None:
-    """
-    Write a new job, its plan, its steps or items and its first event; None when its exclusivity key is taken and it does not queue.
-
-    Raises:
-        DuplicateKeyError: the workspace has used the idempotency key.
-        DuplicateRootError: another job has this root.
-    """
-    row = await _insert(connection, "submit", _parameters(job, plan, sealed, idempotency_digest))
-    if row is None:
-        return None
-    if plan.fan_out is not None:
-        await fan_outs.begin(connection, job.id, plan.fan_out, job.items)
-    for step in job.done:
-        await connection.execute(
-            """
-            update step set state = 'completed', started_at = %(started_at)s, finished_at = %(finished_at)s, output = %(output)s
-            where job_id = %(id)s and ordinal = %(ordinal)s
-            """,
-            {"id": job.id, "ordinal": step.ordinal, "started_at": step.started_at, "finished_at": step.finished_at,
-             "output": Jsonb(step.output)},
-        )  # fmt: skip
-    return Submitted(seq=row["seq"], ready=row["ready"], created_at=row["created_at"], event_id=row["event_id"])
-
-
-async def record_refused(
-    connection: Connection,
-    job: NewJob,
-    plan: Plan,
-    cause: Cause,
-    *,
-    sealed: bytes | None,
-    idempotency_digest: bytes | None = None,
-) -> Submitted:
-    """
-    Write a new job that may not start down as cancelled; raises what `submit` raises.
-    """
-    parameters = _parameters(job, plan, sealed, idempotency_digest) | {"cause": json_of(cause)}
-    row = await _insert(connection, "record_refused", parameters)
-    assert row is not None  # noqa: S101 - an insert without a condition
-    return Submitted(seq=row["seq"], ready=row["ready"], created_at=row["created_at"], event_id=row["event_id"])
-
-
-def _parameters(job: NewJob, plan: Plan, sealed: bytes | None, idempotency_digest: bytes | None) -> dict[str, Any]:
-    return {
-        "id": job.id, "workspace_id": job.workspace_id, "tenant": job.tenant, "dialect": job.dialect,
-        "definition": job.definition, "public_id": job.public_id, "root": job.root, "name": job.name, "key": plan.key,
-        "queue": plan.on_taken is OnTaken.QUEUE, "priority": plan.priority, "trigger": job.trigger,
-        "started_by": job.started_by, "idempotency_key": job.idempotency_key, "idempotency_digest": idempotency_digest,
-        "details": Jsonb(job.details), "plan": Jsonb(plan), "sealed": sealed, "fan_out": plan.fan_out is not None,
-        "step_names": [step.name for step in plan.steps],
-        "step_kinds": [step.__struct_config__.tag for step in plan.steps],
-    }  # fmt: skip
-
-
-async def _insert(connection: Connection, name: str, parameters: dict[str, Any]) -> DictRow | None:
-    try:
-        return await (await connection.execute(statement(name), parameters)).fetchone()
-    except UniqueViolation as error:
-        if error.diag.constraint_name == "job_idempotency":
-            raise DuplicateKeyError from error
-        if error.diag.constraint_name == "job_root_key":
-            raise DuplicateRootError from error
-        raise
 
 
 async def lock_admission(connection: Connection) -> None:
