@@ -13,6 +13,7 @@ from psycopg.errors import UniqueViolation
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
+from headrace.core.auth_session import LOST, MISSING, REFUSED
 from headrace.core.batch import Batch
 from headrace.core.errors import ConflictError
 from headrace.core.job import Job
@@ -20,8 +21,19 @@ from headrace.store.database import Database, statement
 from headrace.store.job_rows import job_of
 from headrace.store.sealing import Sealer
 
+# As the wire's words come in the alphabet: sorted by our own states, neither what ended well nor what was started by hand would stand together.
+_STATUS = f"""
+case when j.state = 'completed' then 'success'
+     when j.state = 'failed' then 'failure'
+     when j.state = 'cancelled' and (not exists (select from fan_out f where f.job_id = j.id)
+       or j.cause -> 'evidence' ->> 'code' in ('{REFUSED}', '{MISSING}', '{LOST}')) then 'canceled'
+     when j.state = 'cancelled' then 'terminated'
+     when j.state = 'paused' or exists (select from fan_out f where f.job_id = j.id and f.pause_requested_at is not null) then 'paused'
+     when j.state = 'waiting' and j.started_at is not null then 'resuming'
+     else 'pending' end
+"""
 SORTABLE = {
-    "id": "j.id", "type": "j.trigger", "status": "j.state", "start_time": "coalesce(j.started_at, j.created_at)",
+    "id": "j.id", "type": "j.trigger = 'schedule'", "status": _STATUS, "start_time": "coalesce(j.started_at, j.created_at)",
     "created_at": "j.created_at", "updated_at": "j.updated_at", "end_time": "j.finished_at",
 }  # fmt: skip
 """Columns by which a batch's jobs can be sorted, by the names that the wire has for them."""

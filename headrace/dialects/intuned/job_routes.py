@@ -121,7 +121,9 @@ class JobRoutes:
 
     async def runs(self, request: Request) -> Response:
         _, batch = await self._places.batch(request, Scope.READ)
-        size = max(1, whole_number(request, "pageSize", default=DEFAULT_PAGE_SIZE, most=MOST_PAGE_SIZE))
+        size = whole_number(request, "pageSize", default=DEFAULT_PAGE_SIZE, most=MOST_PAGE_SIZE)
+        if size == 0:
+            raise InvalidError("The query parameter `pageSize` is 0.", "Give 1 or more.", parameter="pageSize")
         page = whole_number(request, "pageNumber", default=0, most=_MOST_PAGES)
         order = read_order(request.query_params.get("sortBy", ""))
         found, total = await self._services.batches.jobs(batch, order=order, limit=size, offset=page * size)

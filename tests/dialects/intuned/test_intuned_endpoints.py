@@ -221,6 +221,33 @@ async def test_get_job_runs(api: Any) -> None:
         assert {"end_time", "payloads", "successful_runs", "failed_runs"} <= run.keys()
 
 
+async def test_job_runs_are_sorted_by_the_words_that_are_shown(api: Any) -> None:
+    """
+    Not by those of the core, in which `type` has three and `status` other ones.
+    """
+
+    async def function(work: ItemWork) -> ItemEnd:
+        return ItemEnd(outcome=BROKEN)
+
+    await api.create(configuration={"retry": {"maximumAttempts": 1}})
+    runs = [await api.trigger()]
+    await api("POST", f"/jobs/demo-batch/runs/{runs[0]}/terminate")
+    async with api.kit.workers(function):
+        runs.append((await api("POST", f"/jobs/demo-batch/runs/{runs[0]}/rerun")).json()["jobRunId"])
+        await api.ended(runs[1])
+    runs += [await api.trigger(), await api.trigger()]
+    await api("POST", "/jobs/demo-batch/pause")
+
+    async def sorted_by(order: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = (await api("GET", f"/jobs/demo-batch/runs?sortBy={order}")).json()["jobRuns"]
+        return found
+
+    assert [run["status"] for run in await sorted_by("status,asc")] == ["CANCELED", "PAUSED", "SUCCESS", "TERMINATED"]
+    assert [run["id"] for run in await sorted_by("type,asc/start_time,asc")] == runs
+    nothing = await api("GET", "/jobs/demo-batch/runs?pageSize=0")
+    assert (nothing.status_code, nothing.json()["code"]) == (400, "bad-request")
+
+
 async def test_get_job_run(api: Any) -> None:
     """
     Without results until it has ended; then with an address that needs no key, serves a line per run, and expires.
