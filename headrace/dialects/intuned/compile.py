@@ -34,6 +34,7 @@ from headrace.dialects.intuned.wire import (
     WebhookSink,
     attempts,
     check_parameters,
+    check_sink,
     seconds,
     whole,
 )
@@ -325,12 +326,13 @@ def _default_sink(project: AutomationProject) -> Sink | None:
         return None
     try:
         sink: Sink = msgspec.convert(project.sink, Sink)
-        return sink
     except msgspec.ValidationError as error:
         raise InvalidError(
             f"The sink in the settings of project {project.name!r} is wrong: {error}.",
             "Correct `defaults.sink.deployed`.",
         ) from None
+    check_sink(sink, "defaults.sink.deployed")
+    return sink
 
 
 def _timeout(value: Number | None, project: AutomationProject) -> int:

@@ -15,7 +15,7 @@ import msgspec
 from headrace.dialects.intuned.wire import JobBody, Notification, S3Sink, Sink, WebhookSink
 
 MASK: Final = "********"
-_PASSWORD = re.compile(r"(?<=://)([^:@/\s]*):([^@/\s]*)(?=@)")
+_PASSWORD = re.compile(r"(?<=://)([^:/\s]*):([^/\s]*)(?=@)")  # up to the last @: a password may hold one
 
 
 def secrets_of(body: JobBody) -> dict[str, Any]:

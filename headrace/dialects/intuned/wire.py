@@ -18,6 +18,7 @@ from msgspec import Raw, Struct, field
 from headrace.core import calendar_words, nesting
 from headrace.core.errors import InvalidError
 from headrace.core.fan_out import is_item_name
+from headrace.deliveries.addresses import checked_url
 
 DEFAULT_TIMEOUT_SECONDS = 600
 """What both clients always send, so that it cannot be told from a missing one."""
@@ -26,6 +27,8 @@ _JOB_ID = re.compile(r"[a-zA-Z0-9\-_]{1,200}")
 _SESSION_ID = re.compile(r"[^\x00-\x20\x7f/][^\x00-\x1f\x7f/]{1,198}[^\x00-\x20\x7f/]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_PRINTABLE = re.compile(r"[^\s\x00-\x1f\x7f]+")
+_ADDRESS = "Give the full http or https address without a password, with a port of 80, 443 or above 1023."
 _AT = re.compile(r" - at `\$\.?([^`]*)`$")
 _MOST_SECONDS = 7 * 24 * 3600
 _MOST_ATTEMPTS = 100
@@ -218,7 +221,9 @@ def decode_job(body: bytes, *, with_id: bool) -> JobBody:
         if len(msgspec.json.encode(job.schedule)) > _LONGEST_SCHEDULE:
             raise wrong("schedule", "is too long", "Use ranges, and shorter comments.")
         calendar_words.read(msgspec.to_builtins(job.schedule))
-    _check_sink(job.sink)
+    check_sink(job.sink)
+    for number, each in enumerate(job.notifications or ()):
+        _check_receiver(each.url, each.headers, f"notifications[{number}]")
     check_proxy(job.proxy, "proxy")
     if job.session is not None:
         check_session_id(job.session.id, "auth_session.id")
@@ -260,7 +265,7 @@ def decode_run(body: bytes) -> RunBody:
     check_parameters(run.parameters, "parameters")
     seconds(run.request_timeout, "requestTimeout")
     attempts(run.retry, "retry.maximumAttempts")
-    _check_sink(run.sink)
+    check_sink(run.sink)
     check_proxy(run.proxy, "proxy")
     if run.auth_session is not None:
         _check_run_session(run.auth_session)
@@ -365,23 +370,32 @@ def _check_configuration(configuration: JobConfiguration) -> None:
     check_proxy(configuration.proxy, "configuration.proxy")
 
 
-def _check_sink(sink: Sink | None) -> None:
+def check_sink(sink: Sink | None, at: str = "sink") -> None:
+    """
+    Refuse a sink that nothing could ever be sent to.
+    """
     match sink:
         case WebhookSink(url=url, headers=headers):
-            if not url.startswith(("http://", "https://")) or _CONTROL.search(url):
-                raise wrong("sink.url", "is neither http nor https", "Give the receiver's full address.")
-            for name, value in (headers or {}).items():
-                if not _HEADER_NAME.fullmatch(name) or _CONTROL.search(value):
-                    raise wrong(
-                        "sink.headers", "has a header that cannot be sent", "Use printable text without line breaks."
-                    )
+            _check_receiver(url, headers, at)
         case S3Sink(bucket=bucket, region=region, endpoint=endpoint):
             if not re.fullmatch(r"[A-Za-z0-9._\-]{1,255}", bucket):
-                raise wrong("sink.bucket", "is not the name of a bucket", "Use letters, digits, dots and dashes.")
+                raise wrong(f"{at}.bucket", "is not the name of a bucket", "Use letters, digits, dots and dashes.")
             if not re.fullmatch(r"[A-Za-z0-9\-]{1,64}", region):
-                raise wrong("sink.region", "is not the name of a region", "Write it like us-west-2.")
+                raise wrong(f"{at}.region", "is not the name of a region", "Write it like us-west-2.")
             if endpoint is not None and not re.fullmatch(r"https?://[^\s/?#@]+/?", endpoint):
-                raise wrong("sink.endpoint", "is not the address of a server", "Write it like https://host:port.")
+                raise wrong(f"{at}.endpoint", "is not the address of a server", "Write it like https://host:port.")
+
+
+def _check_receiver(url: str, headers: dict[str, str] | None, at: str) -> None:
+    try:
+        checked_url(url, what=f"The field `{at}.url`")
+    except InvalidError as error:
+        raise InvalidError(error.reason, _ADDRESS, field=f"{at}.url") from None
+    if not _PRINTABLE.fullmatch(url):
+        raise wrong(f"{at}.url", "has a space or a control character", _ADDRESS)
+    for name, value in (headers or {}).items():
+        if not _HEADER_NAME.fullmatch(name) or _CONTROL.search(value):
+            raise wrong(f"{at}.headers", "has a header that cannot be sent", "Use printable text without line breaks.")
 
 
 def decode(body: bytes, model: type[T]) -> T:

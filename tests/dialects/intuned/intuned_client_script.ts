@@ -45,7 +45,7 @@ seen.create = await jobs.create(PROJECT, {
   ...body,
   id: "client-job",
   schedule: { intervals: [{ every: "1h" }], calendars: [{ hour: 9, dayOfWeek: ["MONDAY", { start: "TUESDAY", end: "FRIDAY" }] }] },
-  sink: { type: "webhook", url: "http://127.0.0.1:9/x", headers: { a: "b" }, skipOnFail: true },
+  sink: { type: "webhook", url: "http://127.0.0.1:1025/x", headers: { a: "b" }, skipOnFail: true },
   proxy: "http://user:pass@127.0.0.1:3128",
 } as any);
 await jobs.create(PROJECT, {

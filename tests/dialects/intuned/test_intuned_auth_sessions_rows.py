@@ -501,7 +501,7 @@ async def test_the_state_comes_to_functions_as_it_was_made(shop: Shop, executor:
 async def test_sinks_are_told_the_session(shop: Shop, site: Site) -> None:
     async with shop.api.kit.workers(site):
         await shop.create()
-        await shop.job([1], sink={"type": "webhook", "url": "http://127.0.0.1:9/"})
+        await shop.job([1], sink={"type": "webhook", "url": "http://127.0.0.1:1025/"})
         await shop.job_run_is(await shop.trigger(), "SUCCESS")
     owed = await shop.api.kit.house.database.all("select body from delivery", {})
 

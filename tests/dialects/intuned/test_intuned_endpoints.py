@@ -26,9 +26,9 @@ WHOLE: dict[str, Any] = {
         "maxRuns": 9,
     },
     "schedule": {"intervals": [{"every": "1h"}], "calendars": [{"hour": 9, "dayOfWeek": "MONDAY"}], "jitter": 5},
-    "sink": {"type": "webhook", "url": "http://127.0.0.1:9/hook", "headers": {"authorization": "top-secret"}},
+    "sink": {"type": "webhook", "url": "http://127.0.0.1:1025/hook", "headers": {"authorization": "top-secret"}},
     "proxy": "http://user:pass@127.0.0.1:3128",
-    "notifications": [{"type": "webhook", "url": "http://127.0.0.1:9/notes"}],
+    "notifications": [{"type": "webhook", "url": "http://127.0.0.1:1025/notes"}],
 }
 
 
@@ -113,7 +113,7 @@ async def test_a_mask_sent_to_another_address_tells_it_no_secret(api: Any) -> No
     await api("POST", "/jobs", WHOLE)
     shown = (await api("GET", "/jobs/whole-job")).json()
 
-    elsewhere = {**shown["sink"], "url": "http://127.0.0.1:9/elsewhere"}
+    elsewhere = {**shown["sink"], "url": "http://127.0.0.1:1025/elsewhere"}
     await api("PUT", "/jobs/whole-job", {"payload": BODY["payload"], "configuration": {}, "sink": elsewhere})
 
     kept = (await api.services.batches.get(api.kit.house.workspace.id, "demo", "whole-job")).secrets
@@ -256,7 +256,7 @@ async def test_get_job_run(api: Any) -> None:
     async def function(work: ItemWork) -> ItemEnd:
         return done({"seen": work.item.name}, *(["child"] if work.item.ordinal == 0 else []))
 
-    await api.create(sink={"type": "webhook", "url": "http://127.0.0.1:9/x", "headers": {"a": "secret-header"}})
+    await api.create(sink={"type": "webhook", "url": "http://127.0.0.1:1025/x", "headers": {"a": "secret-header"}})
     run = await api.trigger()
     before = (await api("GET", f"/jobs/demo-batch/runs/{run}")).json()
     async with api.kit.workers(function):

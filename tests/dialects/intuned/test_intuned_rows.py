@@ -19,14 +19,14 @@ from headrace.services.item_attempts import ItemWork
 MASK = "********"
 HOOK = {
     "type": "webhook",
-    "url": "http://127.0.0.1:9/x",
+    "url": "http://127.0.0.1:1025/x",
     "headers": {"a": "b"},
     "skipOnFail": True,
     "apisToSend": ["map"],
 }
 BUCKET = {
     "type": "s3", "bucket": "b", "accessKeyId": "key-id", "secretAccessKey": "secret", "region": "eu-1", "prefix": "p/",
-    "skipOnFail": False, "apisToSend": ["map"], "endpoint": "http://127.0.0.1:9", "forcePathStyle": True,
+    "skipOnFail": False, "apisToSend": ["map"], "endpoint": "http://127.0.0.1:1025", "forcePathStyle": True,
 }  # fmt: skip
 CALENDAR = {
     "second": 5, "minute": {"start": 0, "step": 15, "end": 45}, "hour": [9, {"start": 12, "end": 13}], "dayOfMonth": "*",
@@ -41,7 +41,7 @@ WHOLE: dict[str, Any] = {
     },
     "schedule": {"intervals": [{"every": "6h"}], "calendars": [CALENDAR], "jitter": "10 minutes"},
     "auth_session": SESSION,
-    "notifications": [{"type": "webhook", "url": "http://127.0.0.1:9/n", "headers": {"a": "b"}}],
+    "notifications": [{"type": "webhook", "url": "http://127.0.0.1:1025/n", "headers": {"a": "b"}}],
 }  # fmt: skip
 SHOWN = {"accessKeyId": MASK, "secretAccessKey": MASK, "headers": {"a": MASK}}
 

@@ -29,6 +29,12 @@ HARD = [
     ("unknown sink", b'{"id": "abc", "configuration": {}, "sink": {"type": "ftp"}, "payload": [{"apiName": "a", "parameters": {}}]}'),
     ("sink to a file", b'{"id": "abc", "configuration": {}, "sink": {"type": "webhook", "url": "file:///etc/passwd"}, "payload": [{"apiName": "a", "parameters": {}}]}'),
     ("header with a line break", b'{"id": "abc", "configuration": {}, "sink": {"type": "webhook", "url": "http://a/", "headers": {"a": "b\\r\\nc: d"}}, "payload": [{"apiName": "a", "parameters": {}}]}'),
+    ("sink without a host", b'{"id": "abc", "configuration": {}, "sink": {"type": "webhook", "url": "http://"}, "payload": [{"apiName": "a", "parameters": {}}]}'),
+    ("sink with a password", b'{"id": "abc", "configuration": {}, "sink": {"type": "webhook", "url": "https://u:p@a.example/"}, "payload": [{"apiName": "a", "parameters": {}}]}'),
+    ("sink at another service's port", b'{"id": "abc", "configuration": {}, "sink": {"type": "webhook", "url": "http://a.example:25/"}, "payload": [{"apiName": "a", "parameters": {}}]}'),
+    ("sink with a space", b'{"id": "abc", "configuration": {}, "sink": {"type": "webhook", "url": "http://a.example/ b"}, "payload": [{"apiName": "a", "parameters": {}}]}'),
+    ("notification to a file", b'{"id": "abc", "configuration": {}, "notifications": [{"type": "webhook", "url": "file:///etc/passwd"}], "payload": [{"apiName": "a", "parameters": {}}]}'),
+    ("notification with a line break", b'{"id": "abc", "configuration": {}, "notifications": [{"type": "webhook", "url": "http://a.example/", "headers": {"a": "b\\nc"}}], "payload": [{"apiName": "a", "parameters": {}}]}'),
     ("vendor's proxies", b'{"id": "abc", "configuration": {}, "proxy": "intuned://auto", "payload": [{"apiName": "a", "parameters": {}}]}'),
     ("NUL in a name", b'{"id": "abc", "configuration": {}, "auth_session": {"id": "a\\u0000b"}, "payload": [{"apiName": "a", "parameters": {}}]}'),
     ("not UTF-8", b'{"id": "abc", "configuration": {}, "payload": [{"apiName": "a", "parameters": {"x": "\xff"}}]}'),
@@ -96,6 +102,18 @@ async def test_what_a_function_said_is_kept_whatever_is_in_it(api: Any) -> None:
     assert (result["status"], result["message"]) == ("failed", "a\ufffdb")
     assert item.cause.evidence["last_error_line"] == "\\u0000 \\\ufffd"
     assert item.output["attributes"] == {"a": "\ufffd"}
+
+
+async def test_a_password_of_a_proxy_is_masked_whole(api: Any) -> None:
+    """
+    Also one that holds an @, and behind a user's name that does.
+    """
+    for number, user in enumerate(("user:pa@ss@wo", "us@er:pa:ss", ":only")):
+        await api.create(id=f"proxied-{number}", proxy=f"http://{user}@127.0.0.1:3128")
+
+    shown = [job["proxy"]["url"] for job in (await api("GET", "/jobs")).json()]
+
+    assert shown == [f"http://{user}:********@127.0.0.1:3128" for user in ("user", "us@er", "")]
 
 
 async def test_401_unauthorized(api: Any) -> None:
@@ -166,7 +184,7 @@ async def test_nulls_are_stripped_and_leave_as_missing_fields(api: Any) -> None:
         **BODY,
         "configuration": {"retry": None, "maxConcurrentRequests": None},
         "schedule": {"intervals": None, "jitter": None},
-        "sink": {"type": "webhook", "url": "http://127.0.0.1:9/", "headers": None, "apisToSend": None},
+        "sink": {"type": "webhook", "url": "http://127.0.0.1:1025/", "headers": None, "apisToSend": None},
         "proxy": None,
         "auth_session": None,
         "notifications": None,
@@ -177,7 +195,7 @@ async def test_nulls_are_stripped_and_leave_as_missing_fields(api: Any) -> None:
 
     assert one["configuration"] == {}
     assert one["schedule"] == {}
-    assert one["sink"] == {"type": "webhook", "url": "http://127.0.0.1:9/"}
+    assert one["sink"] == {"type": "webhook", "url": "http://127.0.0.1:1025/"}
     assert not {"proxy", "auth_session", "notifications"} & one.keys()
 
 
