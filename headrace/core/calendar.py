@@ -8,10 +8,12 @@ of clocks leaves out does not come that day, and one that it repeats comes twice
 
 from __future__ import annotations
 
+import bisect
 import calendar
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Final
 
@@ -22,6 +24,10 @@ _NO_OFFSET: Final = timedelta(0)
 _LAST_YEAR: Final = 9998  # a day more must still be a date
 # A 29 February of a certain weekday is at most 40 years off, over a year such as 2100.
 _YEARS_LOOKED_AT: Final = 41
+# Years that are named a step apart fall on the same days again after at most so many of them.
+_NAMED_YEARS_LOOKED_AT: Final = 400
+# A time that the clocks have left out on so many of its days in a row is left out for ever.
+_GAPS_LOOKED_AT: Final = 60
 # Where a local day can begin and end, against the same date of UTC.
 _EARLIEST: Final = timedelta(hours=15)
 _LATEST: Final = timedelta(hours=40)
@@ -68,6 +74,7 @@ def next_after(schedule: Calendars, after: datetime) -> datetime | None:
     Give the first instant later than *after*, in UTC; None when none ever comes.
     """
     after = after.astimezone(UTC)
+    schedule = _ahead(schedule, after - schedule.jitter)
     if schedule.jitter:
         # Only the last one whose own time is over can still be ahead: none is put off to the next one.
         begun = _last_plain(schedule, after, since=after - schedule.jitter)
@@ -83,6 +90,7 @@ def last_until(schedule: Calendars, until: datetime, *, since: datetime) -> date
     """
     before = until.astimezone(UTC)
     earliest = since.astimezone(UTC) - schedule.jitter - _SECOND
+    schedule = _ahead(schedule, earliest)
     while (plain := _last_plain(schedule, before, since=earliest)) is not None:
         if (found := _put_off(schedule, plain)) <= until:
             return max(found, since)
@@ -95,10 +103,19 @@ def count(schedule: Calendars, first: datetime, last: datetime, *, at_most: int)
     Count the instants from *first*, which is one, to before *last*, which is one too.
     """
     # As many come to their own time after the first and up to the last, and those need no jitter.
+    schedule = _ahead(schedule, first.astimezone(UTC))
     counted, at = 0, _next_plain(schedule, first.astimezone(UTC))
     while at is not None and at <= last and counted < at_most:
         counted, at = counted + 1, _next_plain(schedule, at)
     return counted
+
+
+def _ahead(schedule: Calendars, after: datetime) -> Calendars:
+    """
+    Leave out the calendars that never come any more: to find that takes long, and halving asks many times.
+    """
+    coming = tuple(each for each in schedule.calendars if _next_of(each, after, schedule.zone) is not None)
+    return schedule if len(coming) == len(schedule.calendars) else replace(schedule, calendars=coming)
 
 
 def _put_off(schedule: Calendars, plain: datetime) -> datetime:
@@ -148,7 +165,8 @@ def _last_plain(schedule: Calendars, until: datetime, *, since: datetime) -> dat
 def _next_of(each: Calendar, after: datetime, zone: tzinfo) -> datetime | None:
     first = after.replace(microsecond=0) + _SECOND
     # Clocks that are set back over midnight show yesterday once more.
-    for day in _days(each, first.astimezone(zone).date() - _DAY):
+    days = _days(each, first.astimezone(zone).date() - _DAY)
+    for day in itertools.islice(days, _GAPS_LOOKED_AT):
         found = _on(each, day, first, zone)
         if found is not None:
             tomorrow = _on(each, day + _DAY, first, zone) if _meets(each, day + _DAY) else None
@@ -160,13 +178,21 @@ def _days(each: Calendar, start: date) -> Iterator[date]:
     """
     Give the days that meet a calendar from *start*, in order.
     """
-    last_year = min(start.year + _YEARS_LOOKED_AT, _LAST_YEAR)
-    for year in each.years if each.years is not None else range(start.year, last_year + 1):
-        if start.year <= year <= _LAST_YEAR:
-            for month in each.months:
-                length = calendar.monthrange(year, month)[1]
-                days = (date(year, month, day) for day in each.days if day <= length)
-                yield from (day for day in days if day >= start and day.isoweekday() % 7 in each.weekdays)
+    for year in _years(each, start.year):
+        for month in each.months:
+            length = calendar.monthrange(year, month)[1]
+            days = (date(year, month, day) for day in each.days if day <= length)
+            yield from (day for day in days if day >= start and day.isoweekday() % 7 in each.weekdays)
+
+
+def _years(each: Calendar, first: int) -> Sequence[int]:
+    """
+    Give the years from *first* in which a calendar comes, if it ever does.
+    """
+    if each.years is None:
+        return range(first, min(first + _YEARS_LOOKED_AT, _LAST_YEAR) + 1)
+    ahead = each.years[bisect.bisect_left(each.years, first) : bisect.bisect_right(each.years, _LAST_YEAR)]
+    return ahead[:_NAMED_YEARS_LOOKED_AT]
 
 
 def _meets(each: Calendar, day: date) -> bool:

@@ -90,7 +90,9 @@ def read(words: Mapping[str, Any], *, seed: str = "", at: str = "schedule") -> C
             _period_seconds(each.get("every"), f"{at}.intervals[{number}].every")
             for number, each in enumerate(intervals)
         ),
-        calendars=tuple(_calendar(each, f"{at}.calendars[{number}]") for number, each in enumerate(calendars)),
+        calendars=tuple(
+            dict.fromkeys(_calendar(each, f"{at}.calendars[{number}]") for number, each in enumerate(calendars))
+        ),
         jitter=timedelta(
             milliseconds=0 if jitter is None else _milliseconds(jitter, f"{at}.jitter", most=_MOST_JITTER_MS)
         ),

@@ -1,5 +1,5 @@
 """
-Intervals and calendars: what they mean, checked against a reading of every second or minute one by one.
+Intervals and calendars: what they mean, and how looking ahead, looking back, counting and jitter agree.
 """
 
 from __future__ import annotations
@@ -48,32 +48,6 @@ def instants(schedule: Calendars, after: datetime, until: datetime) -> list[date
     return found
 
 
-def is_one(schedule: Calendars, at: datetime) -> bool:
-    """
-    Say whether a second is an instant, by the wall clock then.
-    """
-    shown = at.astimezone(schedule.zone)
-    return any(int(at.timestamp()) % period == 0 for period in schedule.periods_seconds) or any(
-        shown.second in each.seconds
-        and shown.minute in each.minutes
-        and shown.hour in each.hours
-        and shown.day in each.days
-        and shown.month in each.months
-        and shown.isoweekday() % 7 in each.weekdays
-        and (each.years is None or shown.year in each.years)
-        for each in schedule.calendars
-    )
-
-
-def one_by_one(schedule: Calendars, after: datetime, until: datetime, step: timedelta) -> list[datetime]:
-    at, found = after + step, []
-    while at <= until:
-        if is_one(schedule, at):
-            found.append(at)
-        at += step
-    return found
-
-
 def some(least: int, most: int) -> st.SearchStrategy[tuple[int, ...]]:
     return st.sets(st.integers(least, most), min_size=1, max_size=6).map(lambda found: tuple(sorted(found)))
 
@@ -96,38 +70,6 @@ def calendars(seconds: st.SearchStrategy[tuple[int, ...]]) -> st.SearchStrategy[
 
 
 zones = st.sampled_from(ZONES).map(lambda name: UTC if name == "UTC" else ZoneInfo(name))
-
-
-@UNTIMED
-@given(
-    st.lists(calendars(st.just((0,))), min_size=1, max_size=2), st.sampled_from(STARTS), zones, st.integers(0, 40 * 60)
-)
-def test_every_minute_that_the_wall_clock_meets_is_an_instant(
-    each: list[Calendar], start: datetime, zone: tzinfo, minutes: int
-) -> None:
-    """
-    Independent evaluator: read every minute of two days; nothing more, nothing less, in order, over every change of clocks.
-    """
-    schedule = Calendars(calendars=tuple(each), zone=zone)
-    after = start + minutes * MINUTE - DAY
-    until = after + DAY
-
-    assert instants(schedule, after, until) == one_by_one(schedule, after, until, MINUTE)
-
-
-@UNTIMED
-@given(calendars(some(0, 59)), st.integers(1, 4000), st.sampled_from(STARTS), zones, st.integers(0, 12 * 3600))
-def test_every_second_that_is_met_is_an_instant(
-    each: Calendar, period: int, start: datetime, zone: tzinfo, seconds: int
-) -> None:
-    """
-    Intervals and calendars unite, and what two of them name comes once.
-    """
-    schedule = Calendars(periods_seconds=(period, 2 * period), calendars=(each,), zone=zone)
-    after = start + seconds * SECOND
-    until = after + timedelta(minutes=30)
-
-    assert instants(schedule, after, until) == one_by_one(schedule, after, until, SECOND)
 
 
 @UNTIMED
