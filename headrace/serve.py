@@ -42,9 +42,11 @@ from headrace.dialects.intuned.compile import DIALECT as INTUNED
 from headrace.dialects.intuned.places import IntunedServices
 from headrace.dialects.intuned.rerun import RerunBatch
 from headrace.dialects.intuned.routes import intuned_wire
+from headrace.dialects.intuned.runnable import RunnableBatches
 from headrace.dialects.matatika.compile import DIALECT as MATATIKA
 from headrace.dialects.matatika.rerun import RenewMatatika
 from headrace.dialects.matatika.routes import matatika_wire
+from headrace.dialects.matatika.runnable import RunnablePipelines
 from headrace.engine.ticker import Ticker
 from headrace.http.server import create_app
 from headrace.http.services_bundle import Services
@@ -156,6 +158,9 @@ def web_app(p: Parts, hotglue: Tenancy, matatika: Matatika, intuned: IntunedServ
         rerun=reruns_of(p, matatika, intuned),
         test_webhooks=p.announcements.test,
         other_problems=matatika.deployments.problems,
+        pipelines=RunnablePipelines(matatika.desk),
+        batches=RunnableBatches(intuned),
+        schedules=hotglue.schedules.of_workspace,
     )
     return create_app(
         services,

@@ -22,6 +22,7 @@ from headrace.core.plan import ConnectorSpec
 from headrace.dialects.hotglue.rerun import RenewHotglue
 from headrace.dialects.hotglue.routes import hotglue_wire
 from headrace.dialects.hotglue.tenancy import Tenancy
+from headrace.http.runnables import NothingToRun, Runnables
 from headrace.http.server import create_app
 from headrace.http.services_bundle import Services
 from headrace.services.job_files import JobFiles
@@ -68,6 +69,7 @@ def face_of(
     body_limit_bytes: int = BODY_LIMIT_BYTES,
     not_ready: Callable[[], Awaitable[Sequence[str]]] = _ready,
     tenancy: Tenancy | None = None,
+    batches: Runnables | None = None,
     **more: Any,
 ) -> FastAPI:
     hotglue = tenancy or tenancy_of(house)
@@ -84,6 +86,8 @@ def face_of(
         run_flow=hotglue.run_flow,
         rerun=reruns_of(house),
         test_webhooks=house.announcements.test,
+        schedules=hotglue.schedules.of_workspace,
+        batches=batches or NothingToRun(),
     )
     return create_app(
         services,

@@ -14,7 +14,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from headrace.api.asking import Asked, Asking
-from headrace.api.jobs import Number, show_job
+from headrace.api.jobs import Last, Number, show_job
 from headrace.api.views import CauseView, LinesView, LineView, View
 from headrace.core.fan_out import Item
 from headrace.core.state import StepState
@@ -52,12 +52,13 @@ async def list_items(
     job_id: UUID,
     after: Annotated[int, Query(ge=-1, le=_MOST, description="Only items behind this ordinal.")] = -1,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    state: Annotated[list[StepState] | None, Query()] = None,
 ) -> ItemsView:
     """
     List the items of a job in their order; none for a job that has none.
     """
     job = await show_job(services, actor, job_id)
-    found = await services.jobs.items(job.id, after=after, limit=limit)
+    found = await services.jobs.items(job.id, after=after, limit=limit, states=state or ())
     return ItemsView(items=[_view(item) for item in found], next=found[-1].ordinal if len(found) == limit else None)
 
 
@@ -73,13 +74,14 @@ async def read_item_logs(
     ordinal: Ordinal,
     after: Number = 0,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+    last: Last = None,
     format: Annotated[str, Query(pattern="^(json|ndjson)$", description="`ndjson`: one object a line.")] = "json",  # noqa: A002 - the parameter's public name
 ) -> LinesView | Response:
     """
     Read the lines of an item's log above number `after`, over all of its tries, live while it runs.
     """
     job = await show_job(services, actor, job_id)
-    found = await services.jobs.logs(job.id, after=after, limit=limit, item=ordinal)
+    found = await services.jobs.logs(job.id, after=after, limit=limit, item=ordinal, last=last)
     if format == "ndjson":
         return Response(msgspec.json.Encoder().encode_lines(found), media_type="application/x-ndjson")
     return LinesView(lines=[LineView.model_validate(line) for line in found], next=found[-1].number if found else after)

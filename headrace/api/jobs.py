@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from headrace.api.asking import Asked, Asking, workspace_of
 from headrace.api.views import (
+    CountsView,
     EventsView,
     EventView,
     JobsView,
@@ -21,6 +22,7 @@ from headrace.api.views import (
     LineView,
     NewRerun,
     SubmittedView,
+    WaitingView,
     job_fields,
     job_view,
 )
@@ -36,8 +38,9 @@ router = APIRouter(tags=["jobs"])
 _BIGINT = 2**63 - 1
 Number = Annotated[int, Query(ge=0, le=_BIGINT)]
 Text = Annotated[str | None, Query(max_length=255)]
+Last = Annotated[int | None, Query(ge=1, le=10_000, description="Only the so many newest lines.")]
 
-_REPEATABLE: dict[str, Any] = {
+REPEATABLE: dict[str, Any] = {
     "parameters": [
         {
             "name": "Idempotency-Key",
@@ -63,7 +66,7 @@ _RUN_BODY: dict[str, Any] = {
             }
         },
     },
-    **_REPEATABLE,
+    **REPEATABLE,
 }
 
 
@@ -76,6 +79,7 @@ async def list_jobs(
     tenant: Text = None,
     dialect: Text = None,
     state: Annotated[list[JobState] | None, Query()] = None,
+    text: Annotated[str | None, Query(max_length=255, description="In a name or an id, in whatever case.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     before: Annotated[int | None, Query(ge=0, le=_BIGINT, description="Only jobs with a lower `seq`.")] = None,
 ) -> JobsView:
@@ -88,6 +92,7 @@ async def list_jobs(
         tenant=tenant,
         dialect=dialect,
         states=state or (),
+        text=text,
         before_seq=before,
         limit=limit,
     )
@@ -101,6 +106,30 @@ async def show_job(services: Asked, actor: Asking, job_id: UUID) -> JobView:
     """
     actor.require(Scope.READ)
     return job_view(await services.jobs.get(job_id, workspace_id=actor.workspace_id))
+
+
+@router.get("/counts")
+async def count_jobs(services: Asked, actor: Asking, workspace: Text = None) -> CountsView:
+    """
+    Count jobs by state: all that have not ended, and those that ended within a day.
+    """
+    place = await workspace_of(services, actor, workspace, Scope.READ)
+    found = await services.jobs.standing(place)
+    return CountsView(
+        unfinished={state: found.get(state, 0) for state in JobState if not state.final},
+        ended={state: found.get(state, 0) for state in JobState if state.final},
+    )
+
+
+@router.get("/jobs/{job_id}/waiting")
+async def why_waiting(services: Asked, actor: Asking, job_id: UUID) -> WaitingView:
+    """
+    Say why a job does not run yet.
+    """
+    actor.require(Scope.READ)
+    job = await services.jobs.get(job_id, workspace_id=actor.workspace_id)
+    slots = sum(node.slots for node in await services.nodes.all() if node.alive and not node.draining)
+    return WaitingView.model_validate(await services.jobs.why_it_waits(job, slots=slots))
 
 
 @router.get("/jobs/{job_id}/events")
@@ -126,13 +155,14 @@ async def read_logs(
     job_id: UUID,
     after: Number = 0,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+    last: Last = None,
     format: Annotated[str, Query(pattern="^(json|ndjson)$", description="`ndjson`: one object a line.")] = "json",  # noqa: A002 - the parameter's public name
 ) -> LinesView | Response:
     """
     Read the lines of a job's log above number `after`, live while it runs.
     """
     job = await show_job(services, actor, job_id)
-    found = await services.jobs.logs(job.id, after=after, limit=limit)
+    found = await services.jobs.logs(job.id, after=after, limit=limit, last=last)
     if format == "ndjson":
         return Response(msgspec.json.Encoder().encode_lines(found), media_type="application/x-ndjson")
     return LinesView(lines=[LineView.model_validate(line) for line in found], next=found[-1].number if found else after)
@@ -147,7 +177,7 @@ async def cancel_job(services: Asked, actor: Asking, job_id: UUID) -> JobView:
     return job_view(await services.jobs.cancel(job_id, by=actor.name, workspace_id=actor.workspace_id))
 
 
-@router.post("/jobs/{job_id}/rerun", status_code=201, openapi_extra=_REPEATABLE)
+@router.post("/jobs/{job_id}/rerun", status_code=201, openapi_extra=REPEATABLE)
 async def rerun_job(services: Asked, actor: Asking, request: Request, job_id: UUID, wanted: NewRerun) -> SubmittedView:
     """
     Run an ended job again: the same plan, or that plan with named overrides, whole or from one of its steps on.

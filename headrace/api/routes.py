@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from headrace import __version__
-from headrace.api import administration, definitions, deployments, items, job_files, jobs, states
+from headrace.api import administration, definitions, deployments, items, job_files, jobs, runnables, states
 from headrace.api.errors import MEDIA_TYPE, from_validation, problem_reply
 from headrace.api.views import ProblemDetails
 from headrace.http.errors import as_ours
@@ -57,7 +57,7 @@ def _application(services: Services) -> FastAPI:
         },
     )
     app.state.services = services
-    for room in (jobs, items, job_files, definitions, deployments, states, administration):
+    for room in (jobs, items, job_files, definitions, runnables, deployments, states, administration):
         app.include_router(room.router)
     _describe(app)
     return app

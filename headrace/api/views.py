@@ -42,6 +42,19 @@ class StepView(View):
     output: dict[str, Any]
 
 
+class FanOutView(View):
+    """How far a job that calls functions is."""
+
+    total: int = Field(description="Items so far; rises when items are added.")
+    completed: int
+    failed: int
+    cancelled: int
+    live: int = Field(description="Items in flight.")
+    pause_requested_at: datetime | None
+    stop_cause: CauseView | None = Field(description="Why it pauses or was ended, where nobody asked for that.")
+    awaits: UUID | None = Field(description="The job that makes or checks its login first.")
+
+
 class Links(View):
     """Where to go from a job; paths on this server."""
 
@@ -81,6 +94,7 @@ class JobView(View):
     updated_at: datetime
     cancel_requested_at: datetime | None
     steps: list[StepView]
+    items: FanOutView | None = Field(description="Null for a job of steps.")
     links: Links
 
 
@@ -133,6 +147,21 @@ class LineView(View):
 class LinesView(View):
     lines: list[LineView]
     next: int = Field(description="`after` of the next page.")
+
+
+class WaitingView(View):
+    """Why a job does not run yet."""
+
+    code: str = Field(description="Stable; `ended` and `running` wait for nothing.")
+    sentence: str
+    instruction: str = Field(description="The next move; empty when there is none.")
+    holder_id: UUID | None = Field(description="The job in the way.")
+    due_at: datetime | None = Field(description="Until when it waits, where that is known.")
+
+
+class CountsView(View):
+    unfinished: dict[JobState, int] = Field(description="Jobs that have not ended, by state.")
+    ended: dict[JobState, int] = Field(description="Jobs that ended within a day, by state.")
 
 
 class StateView(View):

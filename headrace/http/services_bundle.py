@@ -5,13 +5,14 @@ The services that the wires ask, in one value; `app.py` fills it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
 
 from headrace.core.actor import Actor
 from headrace.core.errors import DefinitionError
 from headrace.core.rerun import Rerun
+from headrace.http.runnables import NothingToRun, Runnables
 from headrace.services.access import Access
 from headrace.services.connections import Linked, Place
 from headrace.services.deployments import Deployments
@@ -85,6 +86,10 @@ class Nodes(Protocol):
         ...
 
 
+async def _no_schedules(_workspace_id: UUID) -> Sequence[Any]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """
@@ -95,6 +100,8 @@ class Services:
         rerun: runs an ended job again.
         test_webhooks: owes every webhook of a workspace a test event; gives their number.
         other_problems: mistakes in files that dialects read themselves.
+        pipelines, batches: what can be run beside flows.
+        schedules: lists those of a workspace; each shows the fields of `headrace.services.schedules.Schedule`.
         not_ready: sentences that say why this process should get no requests yet; none when it should.
     """
 
@@ -111,3 +118,6 @@ class Services:
     rerun: RerunJob
     test_webhooks: Callable[[UUID], Awaitable[int]]
     other_problems: Callable[[], Sequence[DefinitionError]] = tuple
+    pipelines: Runnables = field(default_factory=NothingToRun)
+    batches: Runnables = field(default_factory=NothingToRun)
+    schedules: Callable[[UUID], Awaitable[Sequence[Any]]] = _no_schedules

@@ -11,7 +11,8 @@ from uuid import UUID
 from headrace.core.actor import Actor, Scope
 from headrace.core.errors import ConflictError, NotFoundError, UnauthenticatedError
 from headrace.services.job_keys import PREFIX, JobKeys
-from headrace.store.workspaces import KeyRecord, Workspace, Workspaces
+from headrace.store.workspaces import KeyRecord, Workspaces
+from headrace.store.workspaces import Workspace as Workspace  # wires name it too, and may not ask the store
 
 # A revoked key is refused everywhere within this time; without it each poll would cost a second query.
 _REMEMBERED_SECONDS = 5.0

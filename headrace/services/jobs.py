@@ -28,6 +28,7 @@ from headrace.core.outcome import Blame, Cause
 from headrace.core.plan import OnTaken, Plan
 from headrace.core.queue import Queue
 from headrace.core.state import JobState, StepState
+from headrace.core.waiting import Line, Wait, why_it_waits
 from headrace.services.admission import Admission
 from headrace.services.announcements import Announcements
 from headrace.services.fan_outs import terminate
@@ -183,6 +184,7 @@ class Jobs:
         dialect: str | None = None,
         states: Sequence[JobState] = (),
         details: Mapping[str, Any] | None = None,
+        text: str | None = None,
         before_seq: int | None = None,
         limit: int = 50,
     ) -> list[Job]:
@@ -197,6 +199,7 @@ class Jobs:
             dialect=dialect,
             states=states,
             details=details,
+            text=text,
             before_seq=before_seq,
             limit=limit,
         )
@@ -208,21 +211,41 @@ class Jobs:
         async with self._database.connection() as connection:
             return await job_reads.count_unfinished(connection)
 
+    async def standing(self, workspace_id: UUID | None) -> dict[JobState, int]:
+        """
+        Count the jobs of a workspace, or of all, that have not ended or ended within a day, by state.
+        """
+        return await job_reads.count_standing(self._database, workspace_id)
+
+    async def why_it_waits(self, job: Job, *, slots: int) -> Wait:
+        """
+        Say what a job waits for, where the workers have *slots* slots together.
+        """
+        found = await job_reads.why_waiting(self._database, job.id)
+        return why_it_waits(job, Line(holder=found.holder, ahead=found.ahead, slots=slots, busy=found.busy))
+
     async def events(self, job_id: UUID, *, after: int = 0) -> list[Event]:
         async with self._database.connection() as connection:
             return await job_reads.events_of(connection, job_id, after=after)
 
-    async def logs(self, job_id: UUID, *, after: int = 0, limit: int = 1000, item: int | None = None) -> list[LogEntry]:
+    async def logs(
+        self, job_id: UUID, *, after: int = 0, limit: int = 1000, item: int | None = None, last: int | None = None
+    ) -> list[LogEntry]:
         """
-        Read a job's log, or that of one of its items, which stands apart.
+        Read a job's log, or that of one of its items, which stands apart; with *last*, only its so many newest lines.
         """
+        if last is not None:
+            _, line = await self._logs.last_line(job_id, step=JOB if item is None else item)
+            after = max(after, line - last)
         return await self._logs.read(job_id, after=after, limit=limit, step=JOB if item is None else item)
 
-    async def items(self, job_id: UUID, *, after: int = -1, limit: int = 1000) -> Sequence[Item]:
+    async def items(
+        self, job_id: UUID, *, after: int = -1, limit: int = 1000, states: Sequence[StepState] = ()
+    ) -> Sequence[Item]:
         """
         List a job's items in their order; whoever calls has read the job from its workspace.
         """
-        return await self._items.of_job(job_id, after=after, limit=limit)
+        return await self._items.of_job(job_id, after=after, limit=limit, states=states)
 
     async def cancel(self, job_id: UUID, *, by: str, workspace_id: UUID | None) -> Job:
         """

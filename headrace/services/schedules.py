@@ -123,6 +123,12 @@ class Schedules:
         """
         return await self._schedules.of_tenant(workspace_id, tenant, dialect=dialect, definition=definition)
 
+    async def of_workspace(self, workspace_id: UUID) -> list[Schedule]:
+        """
+        List the schedules of a workspace, of whatever dialect.
+        """
+        return await self._schedules.of_workspace(workspace_id)
+
     async def firings(self, schedule: Schedule, *, limit: int = _FIRINGS_SHOWN) -> list[Firing]:
         """
         List the instants that a schedule has met, newest first.

@@ -285,16 +285,21 @@ class Items:
         )
         return item_of(row) if row else None
 
-    async def of_job(self, job_id: UUID, *, after: int = -1, limit: int = 1000) -> list[Item]:
+    async def of_job(
+        self, job_id: UUID, *, after: int = -1, limit: int = 1000, states: Sequence[StepState] = ()
+    ) -> list[Item]:
         """
         List a job's items in their order, from the one after ordinal *after*; whoever calls has checked the job's workspace.
+
+        With *states*, only those in one of them.
         """
         rows = await self._database.all(
             """
             select * from step where job_id = %(job_id)s and ordinal > %(after)s and item_id is not null
+              and (%(states)s::text[] is null or state = any(%(states)s))
             order by ordinal limit %(limit)s
             """,
-            {"job_id": job_id, "after": after, "limit": limit},
+            {"job_id": job_id, "after": after, "limit": limit, "states": list(states) or None},
         )
         return [item_of(row) for row in rows]
 

@@ -4,7 +4,9 @@ Jobs, their plans and events, read; what changes them is in `jobs`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -91,13 +93,15 @@ async def history(
     dialect: str | None = None,
     states: Sequence[JobState] = (),
     details: Mapping[str, Any] | None = None,
+    text: str | None = None,
     before_seq: int | None = None,
     limit: int = 50,
 ) -> list[Job]:
     """
     List jobs, newest first; None for *workspace_id* is every workspace, for the server's own administrators.
 
-    Only jobs whose details contain *details* are listed.
+    Only jobs whose details contain *details* are listed, and only those that have *text* in a name or an id, in whatever case. No
+    index helps with that, so it is looked for in the last 100,000 jobs before *before_seq* alone.
     """
     wanted: dict[str, tuple[sql.SQL, Any]] = {
         "workspace_id": (sql.SQL("j.workspace_id = %(workspace_id)s"), workspace_id),
@@ -106,15 +110,60 @@ async def history(
         "dialect": (sql.SQL("j.dialect = %(dialect)s"), dialect),
         "states": (sql.SQL("j.state = any(%(states)s)"), list(states) or None),
         "details": (sql.SQL("j.details @> %(details)s"), Jsonb(dict(details)) if details else None),
+        "text": (sql.SQL(_HAS_TEXT), f"%{_literal(text)}%" if text else None),
         "before_seq": (sql.SQL("j.seq < %(before_seq)s"), before_seq),
     }
     given = {name: (clause, value) for name, (clause, value) in wanted.items() if value is not None}
     where = sql.SQL(" and ").join(clause for clause, _ in given.values()) if given else sql.SQL("true")
     query = sql.SQL("{} where {} order by j.seq desc limit %(limit)s").format(sql.SQL(statement("read_job")), where)
-    parameters = {name: value for name, (_, value) in given.items()} | {"limit": limit}
+    parameters = {name: value for name, (_, value) in given.items()} | {"limit": limit, "newest": before_seq}
     async with database.connection() as connection:
         rows = await (await connection.execute(query, parameters)).fetchall()
     return [job_of(row) for row in rows]
+
+
+_HAS_TEXT = """
+    (j.name ilike %(text)s or j.definition ilike %(text)s or j.tenant_id ilike %(text)s or j.public_id ilike %(text)s
+     or j.id::text ilike %(text)s)
+    and j.seq > coalesce(%(newest)s::bigint, (select max(seq) from job)) - 100000
+"""
+
+
+def _literal(text: str) -> str:
+    """
+    Let the wildcards of a pattern stand for themselves.
+    """
+    return re.sub(r"([\\%_])", r"\\\1", text)
+
+
+async def count_standing(database: Database, workspace_id: UUID | None) -> dict[JobState, int]:
+    """
+    Count the jobs that have not ended, and those that ended within a day, by state; None is every workspace.
+    """
+    rows = await database.all(statement("count_standing"), {"workspace_id": workspace_id})
+    return {JobState(row["state"]): row["jobs"] for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """
+    Attributes:
+        holder: the job that holds the key of another.
+        ahead: waiting jobs of the key that go before that other.
+        busy: jobs and items in slots or on their way there, over all workspaces.
+    """
+
+    holder: UUID | None
+    ahead: int
+    busy: int
+
+
+async def why_waiting(database: Database, job_id: UUID) -> Standing:
+    """
+    Tell what stands between a job and a worker.
+    """
+    row = await database.one(statement("why_waiting"), {"id": job_id})
+    return Standing(**row) if row else Standing(None, 0, 0)
 
 
 async def count_unfinished(connection: Connection) -> dict[JobState, int]:

@@ -150,6 +150,16 @@ class Schedules:
         )
         return [self._schedule(row) for row in rows]
 
+    async def of_workspace(self, workspace_id: UUID) -> list[Schedule]:
+        """
+        List the schedules of a workspace, by definition, tenant and connector.
+        """
+        query = """
+            select * from schedule where workspace_id = %(workspace_id)s and expression <> ''
+            order by dialect, definition, tenant_id, connector
+        """
+        return [self._schedule(row) for row in await self._database.all(query, {"workspace_id": workspace_id})]
+
     async def delete(self, place: SchedulePlace) -> bool:
         """
         Forget a schedule with its history; tells whether there was one.

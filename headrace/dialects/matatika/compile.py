@@ -79,6 +79,8 @@ def compile_pipeline(around: Surroundings, pipeline: Pipeline, asked: Asked) -> 
         details=_details(around, asked, step, pipeline),
         sealed={"environment": {**around.snapshot.variables, **environment}, "secrets": secrets},
         idempotency_key=asked.idempotency_key,
+        # What is asked for has no body; the plan differs each time, it holds the job's id.
+        fingerprint=f"{asked.type}:{pipeline.id}".encode(),
     )
     runs = asked.type == "PIPELINE_RUN"
     plan = Plan(

@@ -26,6 +26,7 @@ from headrace.dialects.matatika.project import MatatikaDialect
 from headrace.dialects.matatika.rerun import RenewMatatika
 from headrace.dialects.matatika.routes import matatika_wire
 from headrace.dialects.matatika.run import RunPipelines
+from headrace.dialects.matatika.runnable import RunnablePipelines
 from headrace.dialects.matatika.scheduled import SubmitScheduledRun
 from headrace.engine.command_steps import CommandSteps
 from headrace.engine.executor import Executor
@@ -154,6 +155,7 @@ class Mill:
             rerun=self._reruns(),
             test_webhooks=self.house.announcements.test,
             other_problems=self.deployments.problems,
+            pipelines=RunnablePipelines(self.desk),
         )
         wire = matatika_wire(self.desk, self.deployments, new_id=uuid4)
         return create_app(
