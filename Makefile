@@ -2,14 +2,18 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 UV := $(VENV)/bin/uv
+# How many processes the tests are shared between; `$(VENV)/bin/pytest` by itself runs them in one.
+PROCESSES ?= 2
 READY := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
+
+unexport PYTHONDONTWRITEBYTECODE
 
 setup: $(READY)
 tools: $(TOOLS)
 
 # No ensurepip and no system-wide pip install: a Debian python3 lacks the first and refuses the second.
-# Bytecode is compiled here, once: where PYTHONDONTWRITEBYTECODE is set, every start would do it again.
+# Bytecode is compiled here, once: where PYTHONDONTWRITEBYTECODE is set, every start would do it again. Our own is kept as it comes.
 $(READY): pyproject.toml requirements/run.txt requirements/bootstrap.txt
 	test -x $(PY) || python3 -m venv --without-pip $(VENV)
 	python3 -m pip --python $(PY) install --quiet --require-hashes -r requirements/bootstrap.txt
@@ -19,7 +23,7 @@ $(READY): pyproject.toml requirements/run.txt requirements/bootstrap.txt
 
 # What only the development of Headrace needs: the demo does without.
 $(TOOLS): $(READY) requirements/dev.txt
-	$(UV) pip install --quiet --python $(PY) --require-hashes --requirement requirements/dev.txt
+	$(UV) pip install --quiet --python $(PY) --require-hashes --compile-bytecode --requirement requirements/dev.txt
 	touch $@
 
 check: tools
@@ -33,7 +37,7 @@ format: tools
 	$(VENV)/bin/ruff check --fix .
 
 test: tools
-	$(VENV)/bin/pytest -m "not chaos"
+	$(VENV)/bin/pytest -m "not chaos" -n $(PROCESSES)
 
 chaos: tools
 	$(VENV)/bin/pytest -m chaos --timeout 1800

@@ -24,8 +24,8 @@ async def pool() -> AsyncIterator[ShimPool]:
 
 
 @pytest.fixture(scope="module")
-def environments(tmp_path_factory: pytest.TempPathFactory) -> Environments:
-    return Environments(tmp_path_factory.mktemp("environments"))
+def environments(environments: Path) -> Environments:
+    return Environments(environments)
 
 
 @pytest.fixture

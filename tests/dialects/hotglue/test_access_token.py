@@ -29,8 +29,8 @@ FALLBACK = "Connector doesn't support get access token"
 
 
 @pytest.fixture
-async def mill(house: House, tmp_path: Path) -> AsyncIterator[Mill]:
-    async with ShimPool(warm=1) as pool, mill_over(house, pool, tmp_path / "environments", slot_seconds=20) as mill:
+async def mill(house: House, environments: Path, tmp_path: Path) -> AsyncIterator[Mill]:
+    async with ShimPool(warm=1) as pool, mill_over(house, pool, environments, slot_seconds=20) as mill:
         (tmp_path / "tokens").write_text("token-1")
         (tmp_path / "rows").write_text(json.dumps([{"id": 1, "name": "one"}]))
         mill.flow(SOURCE, TAP)

@@ -31,8 +31,8 @@ raise InvalidCredentialsError("the destination wants another key")
 
 
 @pytest.fixture
-async def mill(house: House, tmp_path: Path) -> AsyncIterator[Mill]:
-    async with ShimPool(warm=1) as pool, mill_over(house, pool, tmp_path / "environments") as mill:
+async def mill(house: House, environments: Path, tmp_path: Path) -> AsyncIterator[Mill]:
+    async with ShimPool(warm=1) as pool, mill_over(house, pool, environments) as mill:
         (tmp_path / "tokens").write_text("token-1")
         (tmp_path / "rows").write_text(json.dumps([{"id": 1, "name": "one"}]))
         mill.flow(SOURCE, TARGET)

@@ -22,8 +22,8 @@ STUCK_SOON = {"sync": Limits(no_progress_seconds=1, grace_seconds=1)}
 
 
 @pytest.fixture
-async def mill(house: House, tmp_path: Path) -> AsyncIterator[Mill]:
-    async with ShimPool(warm=1) as pool, mill_over(house, pool, tmp_path / "environments") as mill:
+async def mill(house: House, environments: Path) -> AsyncIterator[Mill]:
+    async with ShimPool(warm=1) as pool, mill_over(house, pool, environments) as mill:
         mill.flow(limits={"sync": Limits(memory_bytes=200 * MEBIBYTE, no_progress_seconds=20)})
         await mill.link(TARGET)
         yield mill

@@ -65,8 +65,8 @@ sys.exit(4)
 
 
 @pytest.fixture
-async def mill(house: House, tmp_path: Path) -> AsyncIterator[Mill]:
-    async with ShimPool(warm=1) as pool, mill_over(house, pool, tmp_path / "environments") as mill:
+async def mill(house: House, environments: Path) -> AsyncIterator[Mill]:
+    async with ShimPool(warm=1) as pool, mill_over(house, pool, environments) as mill:
         yield mill
 
 

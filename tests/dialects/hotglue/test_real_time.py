@@ -21,8 +21,8 @@ CONTACT = {"id": "7", "email": "a@example.com", "age": 30, "tags": ["x"]}
 
 
 @pytest.fixture
-async def mill(house: House, tmp_path: Path) -> AsyncIterator[Mill]:
-    async with ShimPool(warm=1) as pool, mill_over(house, pool, tmp_path / "environments") as mill:
+async def mill(house: House, environments: Path, tmp_path: Path) -> AsyncIterator[Mill]:
+    async with ShimPool(warm=1) as pool, mill_over(house, pool, environments) as mill:
         mill.flow()
         await mill.link(TARGET, mode="sdk", output=str(tmp_path))
         yield mill

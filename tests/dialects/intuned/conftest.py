@@ -159,16 +159,16 @@ def api(client: httpx2.AsyncClient, kit: BatchKit, services: IntunedServices) ->
 
 
 @pytest.fixture(scope="package")
-def session_environments(tmp_path_factory: pytest.TempPathFactory) -> Environments:
-    return Environments(tmp_path_factory.mktemp("environments"))
+def checked_environments(environments: Path) -> Environments:
+    return Environments(environments)
 
 
 @pytest.fixture
-async def executor(api: Any, session_environments: Environments, tmp_path: Path) -> AsyncIterator[ItemExecutor]:
+async def executor(api: Any, checked_environments: Environments, tmp_path: Path) -> AsyncIterator[ItemExecutor]:
     """What runs items for real: processes, logs, files."""
     house = api.kit.house
     async with ShimPool(warm=1) as pool:
-        run = AutomationRunner(session_environments, house.files)
+        run = AutomationRunner(checked_environments, house.files)
         yield ItemExecutor(pool, house.files, house.logs, run, project=tmp_path, clock=lambda: datetime.now(UTC))
 
 

@@ -5,8 +5,6 @@ Jobs and single runs of a real project: each item a process of its own, called b
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -14,23 +12,7 @@ from typing import Any
 import pytest
 
 from headrace.engine.item_executor import ItemExecutor
-from headrace.runners.automation import AutomationRunner
-from headrace.runners.environments import Environments
-from headrace.runners.process import ShimPool
 from headrace.services.automations import Automations
-
-
-@pytest.fixture(scope="module")
-def environments(tmp_path_factory: pytest.TempPathFactory) -> Environments:
-    return Environments(tmp_path_factory.mktemp("environments"))
-
-
-@pytest.fixture
-async def executor(api: Any, environments: Environments, tmp_path: Path) -> AsyncIterator[ItemExecutor]:
-    house = api.kit.house
-    async with ShimPool(warm=1) as pool:
-        run = AutomationRunner(environments, house.files)
-        yield ItemExecutor(pool, house.files, house.logs, run, project=tmp_path, clock=lambda: datetime.now(UTC))
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 """
-A mill for each test, and one folder of environments for all.
+A mill for each test, and one for all that only look.
 """
 
 from __future__ import annotations
@@ -13,12 +13,6 @@ from matatika_mill import Mill
 from matatika_story import Told, tell, write_checkout
 
 from headrace.runners.process import ShimPool
-
-
-@pytest.fixture(scope="session")
-def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One folder of environments for the whole run: they are slow to build."""
-    return tmp_path_factory.mktemp("environments")
 
 
 @pytest.fixture(scope="session")

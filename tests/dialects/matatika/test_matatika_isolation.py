@@ -83,7 +83,7 @@ def _paths(*, with_things: bool) -> Iterator[str]:
     """
     List the paths that name something of somebody, or all.
     """
-    for path in (*ROUTES, *OURS):
+    for path in (*ROUTES, *sorted(OURS)):
         if "{" in path.replace("{plural}/index", "") or not with_things:
             yield path
 
