@@ -17,6 +17,7 @@ from headrace.services.automations import Automations
 from headrace.services.batch_schedules import BatchSchedules
 from headrace.services.batches import Batches
 from headrace.services.fan_outs import FanOuts
+from headrace.services.job_files import JobFiles
 from headrace.services.result_links import ResultLinks
 from headrace.services.schedules import Schedules
 from headrace.store.auth_sessions import AuthSessions as AuthSessionStore
@@ -52,6 +53,7 @@ def intuned_of(p: Parts) -> IntunedServices:
         automations=automations,
         batches=batches,
         fan_outs=fan_outs,
+        files=JobFiles(p.attempts, p.files),
         jobs=p.jobs,
         links=ResultLinks(p.sealer, now=now),
         schedules=schedules,

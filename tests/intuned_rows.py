@@ -220,7 +220,10 @@ ROWS: Final[dict[str, dict[str, str]]] = {
         "retry table": "test_tries_follow_the_documented_table",
         "body": "test_a_webhook_is_told_of_each_run_once_with_its_headers",
     },
-    "3.10": {"a line per run": "test_get_job_run"},
+    "3.10": {
+        "a line per run": "test_get_job_run",
+        "trace_url, log_url": "test_results_name_the_log_and_the_trace_of_each_run",
+    },
     "3.11": {
         "codes": "test_run_result",
         "api-attempts-failed": "test_run_result_after_several_tries",

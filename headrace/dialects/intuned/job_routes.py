@@ -6,14 +6,13 @@ The messages of success are closed enums of the published clients (2025, 2026), 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from headrace.core.actor import Scope
@@ -21,7 +20,8 @@ from headrace.core.batch import Batch
 from headrace.core.errors import InvalidError, NotFoundError
 from headrace.core.job import Job
 from headrace.dialects.intuned.places import IntunedServices, Places
-from headrace.dialects.intuned.project import job_run, listed_job, one_job, parse_uuid, result_line, when
+from headrace.dialects.intuned.project import job_run, listed_job, one_job, parse_uuid
+from headrace.dialects.intuned.result_routes import address_of
 from headrace.dialects.intuned.run import shown_of
 from headrace.dialects.intuned.secrets import masked, secrets_of, unmasked
 from headrace.dialects.intuned.session_use import session_of_job
@@ -61,7 +61,6 @@ class JobRoutes:
             Route(run, self.run, methods=["GET"]),
             Route(f"{run}/terminate", self.terminate, methods=["POST"]),
             Route(f"{run}/rerun", self.rerun, methods=["POST"]),
-            Route("/{workspace}/results/{token}", self.results, methods=["GET"]),
         ]
 
     async def all(self, request: Request) -> Response:
@@ -147,13 +146,6 @@ class JobRoutes:
         job = await self._services.start.rerun(place, batch, _run_id(request))
         return json_reply({"jobRunId": str(job.id), "message": "Triggered"})
 
-    async def results(self, request: Request) -> Response:
-        """
-        Give every run of a job, one JSON line each; the address itself is the right to it.
-        """
-        job = await self._services.jobs.get(self._services.links.open(request.path_params["token"]), workspace_id=None)
-        return StreamingResponse(self._lines(job), media_type="application/x-ndjson")
-
     async def _keep_schedule(self, batch: Batch) -> None:
         await self._services.schedules.keep(batch.workspace_id, batch.project, batch.name)
 
@@ -163,17 +155,7 @@ class JobRoutes:
         """
         if not job.final or job.items is None:
             return {}
-        token, expires_at = self._services.links.issue(job.id)
-        root = request.scope.get("root_path", "")
-        url = request.url.replace(path=f"{root}/{request.path_params['workspace']}/results/{token}", query="")
-        return {
-            "results": {"signed_url": str(url), "signed_url_expiration": when(expires_at), "format": "jsonl"},
-        }
-
-    async def _lines(self, job: Job) -> AsyncIterator[bytes]:
-        encode = msgspec.json.Encoder().encode
-        async for item in self._services.fan_outs.every_item(job.id):
-            yield encode(result_line(job, item)) + b"\n"
+        return {"results": address_of(request, self._services, job.id)}
 
 
 def read_order(text: str) -> tuple[tuple[str, bool], ...]:

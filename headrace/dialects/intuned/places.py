@@ -22,6 +22,7 @@ from headrace.services.automations import Automations, Workspace
 from headrace.services.batch_schedules import BatchSchedules
 from headrace.services.batches import Batches
 from headrace.services.fan_outs import FanOuts
+from headrace.services.job_files import JobFiles
 from headrace.services.jobs import Jobs
 from headrace.services.result_links import ResultLinks
 
@@ -34,6 +35,7 @@ class IntunedServices:
     automations: Automations
     batches: Batches
     fan_outs: FanOuts
+    files: JobFiles
     jobs: Jobs
     links: ResultLinks
     schedules: BatchSchedules

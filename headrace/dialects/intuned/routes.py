@@ -13,6 +13,7 @@ from headrace.dialects.intuned.errors import intuned_reply
 from headrace.dialects.intuned.job_routes import JobRoutes
 from headrace.dialects.intuned.neighbour_routes import NeighbourRoutes
 from headrace.dialects.intuned.places import IntunedServices
+from headrace.dialects.intuned.result_routes import ResultRoutes
 from headrace.dialects.intuned.run_routes import RunRoutes
 from headrace.dialects.intuned.session_routes import SessionRoutes
 from headrace.http.middleware import REQUEST_ID
@@ -39,7 +40,13 @@ def intuned_wire(services: IntunedServices) -> Wire:
     """
     Make the wire, to be mounted under the base URL of the published clients.
     """
-    rooms = (JobRoutes(services), RunRoutes(services), SessionRoutes(services), NeighbourRoutes(services))
+    rooms = (
+        JobRoutes(services),
+        ResultRoutes(services),
+        RunRoutes(services),
+        SessionRoutes(services),
+        NeighbourRoutes(services),
+    )
     routes = [route for room in rooms for route in room.routes()]
     router = Router(routes, redirect_slashes=False)
     return Wire(name=DIALECT, prefix=PREFIX, app=_Correlated(router), reply=intuned_reply)

@@ -35,6 +35,7 @@ from headrace.services.auth_sessions import AuthSessions
 from headrace.services.automations import Automations
 from headrace.services.batch_schedules import BatchSchedules
 from headrace.services.batches import Batches
+from headrace.services.job_files import JobFiles
 from headrace.services.result_links import ResultLinks
 from headrace.services.schedules import Schedules
 from headrace.store.auth_sessions import AuthSessions as AuthSessionTable
@@ -119,6 +120,7 @@ def services(
         automations=automations,
         batches=batches,
         fan_outs=kit.fan_outs,
+        files=JobFiles(house.attempts, house.files),
         jobs=house.jobs,
         links=ResultLinks(house.sealer, now=lambda: datetime.now(UTC)),
         schedules=BatchSchedules(

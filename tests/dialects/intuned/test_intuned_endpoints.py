@@ -5,6 +5,7 @@ Intuned's endpoints, one test per row of the table in docs/reference/intuned.md,
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,9 @@ from item_kit import BROKEN, done
 from headrace.core.fan_out import ItemEnd
 from headrace.core.outcome import Cause, Failed
 from headrace.services.item_attempts import ItemWork
+from headrace.services.result_links import ResultLinks
+from headrace.store.job_rows import folder_of
+from headrace.store.logs import LogEntry
 
 WHOLE: dict[str, Any] = {
     "id": "whole-job",
@@ -280,6 +284,45 @@ async def test_get_job_run(api: Any) -> None:
     assert lines[0]["projectJobRun"] == {"id": run}
     wrong = await httpx2.AsyncClient(transport=api.client._transport).get(results["signed_url"][:-3] + "abc")
     assert wrong.status_code == 404
+
+
+async def test_results_name_the_log_and_the_trace_of_each_run(api: Any) -> None:
+    """
+    Whoever has the address of the results may fetch both, as long as it is good; a run of another job run is not to be had by it.
+    """
+
+    async def function(work: ItemWork) -> ItemEnd:
+        return done({})
+
+    house = api.kit.house
+    await api.create()
+    run, single = await api.trigger(), await api.start()
+    async with api.kit.workers(function):
+        await api.ended(run)
+    job = await house.job(UUID(run))
+    lines = [
+        LogEntry(number, job.created_at, "map", "automation.stdout", f"line {number}") for number in range(1, 1202)
+    ]
+    await house.logs.append(job.id, 1, lines, step=0)
+    await house.files.put(f"{folder_of(job.id, job.created_at)}/items/000000/trace.zip", b"PK")
+
+    address = (await api("GET", f"/jobs/demo-batch/runs/{run}")).json()["results"]["signed_url"]
+    async with httpx2.AsyncClient(transport=api.client._transport) as anybody:
+        first, second = [json.loads(line)["apiInfo"] for line in (await anybody.get(address)).text.splitlines()]
+        log = [json.loads(line) for line in (await anybody.get(first["log_url"])).text.splitlines()]
+        trace = await anybody.get(first["trace_url"])
+        others = await anybody.get(f"{address}/{single}/log")
+        stale, _ = ResultLinks(house.sealer, now=lambda: job.created_at - timedelta(hours=2)).issue(job.id)
+        expired = await anybody.get(address.rpartition("/")[0] + f"/{stale}")
+        await api("DELETE", "/jobs/demo-batch")
+        deleted = await anybody.get(address)
+
+    assert [each["message"] for each in log] == [line.text for line in lines]
+    assert log[0].keys() == {"timestamp", "message"}
+    assert (trace.content, trace.headers["content-type"]) == (b"PK", "application/zip")
+    assert second["trace_url"] is None
+    for refused in (others, expired, deleted):
+        assert (refused.status_code, refused.json()["code"]) == (404, "not-found")
 
 
 async def test_terminate_job_run(api: Any) -> None:
