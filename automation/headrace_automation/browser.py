@@ -59,15 +59,14 @@ async def with_browser(call: Call, function: functions.Function) -> Any:
     async with AsyncExitStack() as stack:
         browser = Browser(call, stack)
         if is_deferred(function):
-            given = functions.arguments(function, None, call.parameters)
-            result = await function(*given, ensure_browser=browser.ensure)
+            result = await functions.call(function, None, call.parameters, ensure_browser=browser.ensure)
             if call.kind == "check":
                 return bool(result)
             return await state_of(browser.context) if call.kind == "create" and browser.context else result
         context, page = await browser.ensure()
         if call.kind == "check":
-            return bool(await function(page))
-        result = await function(*functions.arguments(function, page, call.parameters))
+            return bool(await functions.call(function, page))
+        result = await functions.call(function, page, call.parameters)
         return await state_of(context) if call.kind == "create" else result
 
 

@@ -80,18 +80,43 @@ def _own(project: Path, folder: str) -> None:
         sys.modules[folder] = package
 
 
-def arguments(function: Function, page: Any, parameters: Any) -> tuple[Any, ...]:
+def call(function: Function, page: Any, *parameters: Any, **named: Any) -> Awaitable[Any]:
     """
-    Give the arguments: the page, then the parameters; only these to a function whose first argument is called `params`.
+    Call with the page, then the parameters; only with these a function whose first argument is called `params`.
+
+    An argument that is called `context` is the page's context, wherever it stands.
+
+    Raises:
+        RefusedError: the function wants more than that.
     """
     positional, rest = _positional(function)
-    given = (parameters,) if _wants_no_page(positional) or is_deferred(function) else (page, parameters)
-    return given if rest else given[: len(positional)]
+    no_page = bool(parameters) and (_wants_no_page(positional) or is_deferred(function))
+    given = parameters if no_page else (page, *parameters)
+    if _takes_context(function):
+        named["context"] = getattr(page, "context", None)
+    if "context" in named and "context" in positional:
+        given = given[: positional.index("context")]
+    elif not rest:
+        given = given[: len(positional)]
+    _check(function, given, named)
+    return function(*given, **named)
+
+
+def _check(function: Function, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+    try:
+        inspect.signature(function, follow_wrapped=False).bind(*given, **named)
+    except TypeError as error:
+        arguments = "page" if function.__name__ == "check" else "page, params"
+        raise RefusedError(
+            "invalid",
+            f"{function.__name__} wants other arguments than it is given: {error}.",
+            f"Write `async def {function.__name__}({arguments}, **_)`.",
+        ) from None
 
 
 def uses_page(function: Function) -> bool:
     """
-    Whether the function could ever read the page it is given; one that cannot needs no browser.
+    Whether the function could ever read the page it is given, or its context; one that cannot needs no browser.
 
     Where that cannot be told (a decorator stands between, arguments are taken as a whole), it could.
     """
@@ -100,12 +125,15 @@ def uses_page(function: Function) -> bool:
     if inspect.unwrap(function) is not function or not inspect.isfunction(function):
         return True
     positional, rest = _positional(function)
-    if not positional or _wants_no_page(positional):
-        return rest
-    code = function.__code__
-    if _SEES_ALL & set(code.co_names):
+    names = {"context"} if _takes_context(function) else set()
+    if positional and not _wants_no_page(positional):
+        names.add(positional[0])
+    elif rest:
         return True
-    return any(_reads(instruction, positional[0]) for instruction in dis.get_instructions(code))
+    code = function.__code__
+    if names and _SEES_ALL & set(code.co_names):
+        return True
+    return any(_reads(instruction, name) for instruction in dis.get_instructions(code) for name in names)
 
 
 def _reads(instruction: dis.Instruction, name: str) -> bool:
@@ -118,6 +146,14 @@ def _positional(function: Function) -> tuple[list[str], bool]:
     signature = inspect.signature(function).parameters.values()
     names = [one.name for one in signature if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
     return names, any(one.kind is one.VAR_POSITIONAL for one in signature)
+
+
+def _takes_context(function: Function) -> bool:
+    asked = inspect.signature(function).parameters
+    if "context" not in asked or asked["context"].kind is inspect.Parameter.POSITIONAL_ONLY:
+        return False
+    outer = inspect.signature(function, follow_wrapped=False).parameters
+    return "context" in outer or any(one.kind is one.VAR_KEYWORD for one in outer.values())
 
 
 def _wants_no_page(positional: list[str]) -> bool:

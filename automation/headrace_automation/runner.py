@@ -29,6 +29,7 @@ from headrace_automation.errors import NonRetryableError, RefusedError
 
 _MESSAGE_CHARACTERS = 4_000
 _OURS = str(Path(__file__).parent)
+_STANDARD = str(Path(os.__file__).parent)
 
 
 def main() -> None:
@@ -70,9 +71,8 @@ async def _run(running: call.Running) -> Any:
 
 async def _without_browser(function: functions.Function, asked: call.Call) -> Any:
     if asked.kind == "check":
-        given = functions.arguments(function, None, None)[:1]
-        return bool(await function(*given))
-    result = await function(*functions.arguments(function, None, asked.parameters), **_deferred(function))
+        return bool(await functions.call(function, None))
+    result = await functions.call(function, None, asked.parameters, **_deferred(function))
     if asked.kind == "create" and not isinstance(result, dict):
         raise RefusedError(
             "invalid",
@@ -150,9 +150,18 @@ def failure_of(error: BaseException, project: Path) -> dict[str, Any]:
         "code": "exception",
         "name": type(error).__name__,
         "message": last[:_MESSAGE_CHARACTERS],
-        "instruction": "",
+        "instruction": _instruction_of(error, project),
         "retryable": not hopeless,
     }
+
+
+def _instruction_of(error: BaseException, project: Path) -> str:
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return ""
+    top = error.name.partition(".")[0]
+    if (project / top).exists() or (project / f"{top}.py").exists():
+        return ""
+    return f"Write the package that has `{top}` into the project's requirements.txt, or its pyproject.toml."
 
 
 def _from_project(stack: traceback.StackSummary, project: Path) -> traceback.StackSummary:
@@ -160,8 +169,14 @@ def _from_project(stack: traceback.StackSummary, project: Path) -> traceback.Sta
     Drop the way that led into the project: it is the same for every failure, and none of its author's business.
     """
     first = next((at for at, frame in enumerate(stack) if frame.filename.startswith(f"{project}/")), len(stack))
-    rest = stack[first:] or [frame for frame in stack if not frame.filename.startswith(_OURS)]
+    rest = stack[first:] or [frame for frame in stack if not _is_on_the_way(frame.filename)]
     return traceback.StackSummary.from_list(rest)
+
+
+def _is_on_the_way(filename: str) -> bool:
+    if "site-packages" in filename:
+        return False
+    return filename.startswith((_OURS, _STANDARD, "<frozen "))
 
 
 def _text_of(error: BaseException) -> str:

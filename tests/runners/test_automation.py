@@ -12,7 +12,7 @@ import pytest
 from automation_kit import Automations, failure_of, result_of
 from child_kit import open_fds
 
-from headrace.core.outcome import Succeeded
+from headrace.core.outcome import Failed, Succeeded
 from headrace.runners.environments import Environments
 from headrace.runners.process import Limits, ShimPool
 
@@ -134,6 +134,30 @@ async def test_a_project_written_for_intuned_finds_our_helpers(automations: Auto
     assert list(automations.kept.values.values()) == [b'{"page":3}']
 
 
+@pytest.mark.parametrize(
+    ("text", "instruction", "lines"),
+    [
+        ("import nothing_of_that_name.part\nasync def automation(params): ...", "has `nothing_of_that_name` into", 4),
+        ("async def automation(params)\n    return 1\n", "", 5),
+        ("async def automation(page, params, url): ...", "Write `async def automation(page, params, **_)`.", 1),
+    ],
+)
+async def test_a_beginners_mistake_is_told_shortly_and_with_the_next_move(
+    automations: Automations, text: str, instruction: str, lines: int
+) -> None:
+    """
+    The log holds what the author wrote, and nothing of how the interpreter came there.
+    """
+    automations.write("api/work.py", text)
+
+    end = await automations.call()
+
+    assert isinstance(end.outcome, Failed)
+    assert instruction in end.outcome.cause.instruction
+    assert len(automations.log.texts) <= lines, automations.log.texts
+    assert not any("importlib" in text or "asyncio" in text for text in automations.log.texts)
+
+
 async def test_what_a_function_prints_is_in_the_log_without_secrets(automations: Automations) -> None:
     automations.write(
         "api/work.py",
@@ -165,6 +189,7 @@ async def test_an_exception_is_told_with_its_text_and_can_be_tried_again(automat
         ("def automation(page, params): return 1", "invalid", "not an async function", True),
         ("async def automation(params): yield 1", "invalid", "not an async function", True),
         ("x = 1", "not-found", "no function automation", True),
+        ("async def automation(page, params, url): return 1", "invalid", "missing a required argument: 'url'", True),
         ("import nothing_of_that_name\nasync def automation(p): ...", "exception", "nothing_of_that_name", True),
         ("async def automation(params:", "exception", "SyntaxError", True),
         ("async def automation(params): return object()", "no-output", "not JSON serializable", True),

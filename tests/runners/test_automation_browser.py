@@ -91,8 +91,9 @@ async def test_a_function_reads_a_page(automations: Automations, shop: str) -> N
     automations.write(
         "api/work.py",
         """
-        async def automation(page, params):
+        async def automation(page, params, context, **_):
             await page.goto(params["url"])
+            assert context is page.context
             return [await page.locator(".price").inner_text(), await page.title(), page.viewport_size]
         """,
     )

@@ -40,6 +40,9 @@ def browser(functions: ModuleType) -> ModuleType:
         ("async def f(page, params): return [page.url for _ in params]", True),
         ("async def f(page, params): return locals()", True),
         ("async def f(*args): return args[0]", True),
+        ("async def f(page, params, context, **_): return params", False),
+        ("async def f(page, params, context, **_): return context", True),
+        ("async def f(params, *, context=None): return context", True),
         ("import functools\ndef d(g):\n    @functools.wraps(g)\n    async def w(*a): return await g(*a)\n    return w\n@d\nasync def f(page, params): return 1", True),
         ("from headrace_automation import deferred_browser\n@deferred_browser\nasync def f(page, params): return page", False),
     ],
@@ -52,6 +55,38 @@ def test_a_browser_is_for_functions_that_could_read_their_page(functions: Module
     exec(text, names)  # noqa: S102 - the functions of this test
 
     assert functions.uses_page(names["f"]) is uses
+
+
+class Page:
+    context = "the context"
+
+
+PAGE = Page()
+
+
+@pytest.mark.parametrize(
+    ("text", "given"),
+    [
+        ("async def f(page, params, context, **_): return page, params, context", (PAGE, {"n": 1}, "the context")),
+        ("async def f(page, params, *, context=None): return page, params, context", (PAGE, {"n": 1}, "the context")),
+        ("async def f(page, context): return page, context", (PAGE, "the context")),
+        ("async def f(params, context): return params, context", ({"n": 1}, "the context")),
+        ("async def f(context): return context", "the context"),
+        ("async def f(page, params=None, more=5, **_): return page, params, more", (PAGE, {"n": 1}, 5)),
+        ("async def f(page, *rest, **named): return page, rest, named", (PAGE, ({"n": 1},), {})),
+        ("async def f(): return 1", 1),
+        ("import functools\ndef d(g):\n    @functools.wraps(g)\n    async def w(*a, **n): return await g(7, *a, **n)\n    return w\n@d\nasync def f(seven, page, params): return seven, page, params", (7, PAGE, {"n": 1})),
+        ("import functools\ndef d(g):\n    @functools.wraps(g)\n    async def w(page, params): return await g(page, params, None)\n    return w\n@d\nasync def f(page, params, context): return page, params, context", (PAGE, {"n": 1}, None)),
+    ],
+)  # fmt: skip
+async def test_a_function_is_called_as_it_is_written(functions: ModuleType, text: str, given: object) -> None:
+    """
+    The page, then the parameters; the page's context where it asks for one by name, whatever decorators stand before it.
+    """
+    names: dict[str, object] = {}
+    exec(text, names)  # noqa: S102 - the functions of this test
+
+    assert await functions.call(names["f"], PAGE, {"n": 1}) == given
 
 
 @pytest.mark.parametrize(
