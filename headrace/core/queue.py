@@ -17,6 +17,7 @@ Promises, each with a test in the engine's contract suite:
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -85,6 +86,9 @@ class Claim(Protocol):
         """
 
 
+# Takes tickets for at most so many slots, in the transaction of the connection.
+Refill: TypeAlias = Callable[[Connection, int], Awaitable[None]]
+
 # What a worker calls for each ticket. See the engine's `work` for what its ways to end mean.
 Handler: TypeAlias = Callable[[Ticket, Claim], Awaitable[None]]
 
@@ -115,4 +119,21 @@ class Queue(Protocol):
         How many more tickets the live workers could start at once, never negative.
 
         Slots of all workers that are members and not draining, minus all tickets on the queue.
+        """
+
+    async def settle(self, connection: Connection, claims: Sequence[Claim]) -> None:
+        """
+        Do what `Claim.settle` does for several claims that were given out by this queue, in one round trip.
+
+        Raises:
+            FencedError: another worker was given one of the tickets; roll back.
+        """
+
+    def refilling(self) -> AbstractContextManager[Refill]:
+        """
+        Lend what takes tickets in the caller's transaction for the slots which that transaction frees, so that none waits for a fetch.
+
+        To be opened around the transaction. If the block ends well, this worker's handler gets what was taken as soon as slots are
+        free; else the tickets are on the queue as before. Takes what a fetch would have taken, but stops before a ticket that has a lane;
+        takes nothing where no worker runs, or one that is about to end.
         """

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -23,13 +25,14 @@ import procrastinate
 import psycopg
 from procrastinate import exceptions, jobs, manager, retry, worker
 from psycopg import errors
+from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from headrace.core.errors import FencedError
-from headrace.core.queue import Connection
+from headrace.core.queue import Connection, Refill
 from headrace.engine.membership import Membership
 from headrace.engine.outage import AbandonedError, unanswered
-from headrace.engine.queries import ask
+from headrace.engine.queries import ask, query
 
 TASK: Final = "headrace.ticket"
 STRAY_CHECK_SECONDS: Final = 30.0
@@ -46,7 +49,6 @@ class EntryClaim:
     def __init__(self, membership: Membership, job: jobs.Job, *, forget: Callable[[jobs.Job], None]) -> None:
         self._membership = membership
         self._job = job
-        self._entry_id = job.id
         self._forget = forget
         self.worker_id = membership.worker_id
 
@@ -55,12 +57,18 @@ class EntryClaim:
         return self._membership.lost
 
     async def settle(self, connection: Connection) -> None:
-        rows = await ask(connection, "finish", entry_id=self._entry_id, worker_id=self.worker_id)
-        if self.lost or not rows:
+        await self.settle_all(connection, [self])
+
+    @staticmethod
+    async def settle_all(connection: Connection, claims: Sequence[EntryClaim]) -> None:
+        worker_id = claims[0].worker_id
+        entry_ids = [claim._job.id for claim in claims]  # noqa: SLF001 - ours
+        rows = await ask(connection, "finish_all", entry_ids=entry_ids, worker_id=worker_id)
+        if len(rows) < len(claims) or any(claim.lost for claim in claims):
             raise FencedError(
                 "Another worker was given this work.",
                 "Write nothing more and end its child processes.",
-                worker_id=self.worker_id,
+                worker_id=worker_id,
             )
 
     def settled(self) -> None:
@@ -96,6 +104,9 @@ class TicketManager(manager.JobManager):
         self._membership = membership
         self._halted = halted
         self._held: set[int] = set()
+        self._ready: deque[jobs.Job] = deque()  # taken in the transactions that freed their slots
+        self._taking = 0
+        self._returning = False
         self._strays_possible = False
         self._strays_checked_at = asyncio.get_running_loop().time()
         self.announcements = 0
@@ -114,6 +125,8 @@ class TicketManager(manager.JobManager):
         Claim the next ticket, or none if there is none now; then the caller waits for an announcement or the poll.
         """
         while not self._done_fetching():
+            if self._ready:
+                return self._ready.popleft()
             heard = self.announcements
             try:
                 job = await self._membership.outage.ride(
@@ -154,6 +167,55 @@ class TicketManager(manager.JobManager):
         if job.id is not None:
             self._held.discard(job.id)
 
+    @contextmanager
+    def refilling(self, queue_name: str) -> Iterator[Refill]:
+        """
+        Lend what takes tickets in a transaction of the caller's; they are handed out when the block has ended well.
+        """
+        taken: list[jobs.Job] = []
+        began = False
+
+        async def refill(connection: Connection, slots: int) -> None:
+            nonlocal began
+            if self._done_fetching() or self._returning or self._strays_due():
+                return
+            self._taking += not began
+            began = True
+            taken.extend(await _take(connection, queue_name, self._membership.worker_id, slots))
+
+        try:
+            yield refill
+        except BaseException:  # it may have committed all the same, when the answer was lost
+            self._strays_possible = self._strays_possible or bool(taken)
+            raise
+        else:
+            self._held.update(job.id for job in taken if job.id is not None)
+            self._ready.extend(taken)
+            if taken:
+                self._membership.on_announcement()
+        finally:
+            self._taking -= began
+
+    async def hand_back_ready(self) -> None:
+        """
+        Give up what no handler has begun; a courtesy, so no answer is waited for: leaving the membership does the same.
+        """
+        while self._ready:
+            job = self._ready.popleft()
+            self.forget(job)
+            with suppress(AbandonedError):
+                await self._membership.ride(
+                    "hand_back",
+                    unless=lambda: True,
+                    entry_id=job.id,
+                    worker_id=self._membership.worker_id,
+                    delay_seconds=0.0,
+                )
+
+    def _strays_due(self) -> bool:
+        late = asyncio.get_running_loop().time() - self._strays_checked_at >= STRAY_CHECK_SECONDS
+        return self._strays_possible or late
+
     def _done_fetching(self) -> bool:
         return self._membership.lost or self._halted()
 
@@ -175,14 +237,19 @@ class TicketManager(manager.JobManager):
 
     async def _return_strays(self, worker_id: int) -> None:
         """
-        Put back what this member fetched without hearing of it. Right only here, where no other fetch is under way.
+        Put back what this member fetched without hearing of it.
+
+        Right only here, where no other fetch is under way, and while nothing is taken in a transaction whose end is not known yet.
         """
-        now = asyncio.get_running_loop().time()
-        if not self._strays_possible and now - self._strays_checked_at < STRAY_CHECK_SECONDS:
+        if not self._strays_due() or self._taking:
             return
-        async with self._pool.connection() as connection:
-            rows = await ask(connection, "return_strays", worker_id=worker_id, held=list(self._held))
-        self._strays_possible, self._strays_checked_at = False, now
+        self._returning = True
+        try:
+            async with self._pool.connection() as connection:
+                rows = await ask(connection, "return_strays", worker_id=worker_id, held=list(self._held))
+        finally:
+            self._returning = False
+        self._strays_possible, self._strays_checked_at = False, asyncio.get_running_loop().time()
         if rows:
             log.warning("Put back %d tickets whose fetch was interrupted.", len(rows))
 
@@ -243,6 +310,8 @@ class TicketWorker(worker.Worker):
     async def _shutdown(self, side_tasks: list[asyncio.Task[Any]]) -> None:
         if not self._membership.lost:
             await self._membership.drain()
+            if isinstance(self.app.job_manager, TicketManager):
+                await self.app.job_manager.hand_back_ready()
         await super()._shutdown(side_tasks)
 
     def _announced(self) -> None:
@@ -256,3 +325,10 @@ class TicketWorker(worker.Worker):
         for handler in handlers:
             handler.cancel()
         self._ending = asyncio.create_task(self._membership.stand_down(handlers), name="headrace-stand-down")
+
+
+async def _take(connection: Connection, queue_name: str, worker_id: int, most: int) -> list[jobs.Job]:
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(query("take"), {"queue_name": queue_name, "worker_id": worker_id, "most": most})
+        rows: list[DictRow] = await cursor.fetchall()
+    return [jobs.Job.from_row(row) for row in sorted(rows, key=lambda row: (-row["priority"], row["id"]))]

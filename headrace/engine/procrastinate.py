@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any, Final
@@ -21,7 +22,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
 from headrace.core.errors import RetriableError, StoreUnavailableError
-from headrace.core.queue import Connection, Handler, Ticket
+from headrace.core.queue import Claim, Connection, Handler, Refill, Ticket
 from headrace.engine.hardening import TASK, ComeBack, EntryClaim, TicketManager, TicketWorker
 from headrace.engine.liveness import Liveness
 from headrace.engine.membership import Membership
@@ -98,6 +99,7 @@ class ProcrastinateQueue:
         self._queue_name = queue_name
         self._connector = procrastinate.PsycopgConnector()
         self._membership: Membership | None = None
+        self._manager: TicketManager | None = None
 
     @property
     def worker_id(self) -> int | None:
@@ -128,6 +130,14 @@ class ProcrastinateQueue:
     async def free_slots(self, connection: Connection) -> int:
         rows = await ask(connection, "free_slots", queue_name=self._queue_name)
         return int(rows[0][0])
+
+    async def settle(self, connection: Connection, claims: Sequence[Claim]) -> None:
+        entries = [claim for claim in claims if isinstance(claim, EntryClaim)]
+        assert len(entries) == len(claims)  # noqa: S101 - this queue gives out no others
+        await EntryClaim.settle_all(connection, entries)
+
+    def refilling(self) -> AbstractContextManager[Refill]:
+        return nullcontext(_take_nothing) if self._manager is None else self._manager.refilling(self._queue_name)
 
     async def reap(self, ttl_seconds: float, connection: Connection | None = None) -> list[Ticket]:
         """
@@ -179,14 +189,14 @@ class ProcrastinateQueue:
             except AbandonedError:
                 return
             finally:
-                self._membership = None
+                self._membership = self._manager = None
 
     def _worker(
         self, handler: Handler, membership: Membership, node: Node, *, stop_asked: asyncio.Event, halt: asyncio.Event
     ) -> TicketWorker:
         app = procrastinate.App(connector=self._connector)
         manager = TicketManager(self._connector, self._pool, membership, halted=halt.is_set)
-        app.job_manager = manager
+        app.job_manager = self._manager = manager
 
         async def run(context: JobContext, *, job_id: str, token: int, step: int | None) -> None:
             job = context.job
@@ -217,3 +227,7 @@ class ProcrastinateQueue:
 def _ticket(row: TupleRow) -> Ticket:
     job_id, token, lane, priority, step = row
     return Ticket(job_id=job_id, token=token, lane=lane, priority=priority, step=step)
+
+
+async def _take_nothing(_connection: Connection, _slots: int) -> None:
+    """No worker runs here that a ticket could be taken for."""

@@ -117,6 +117,19 @@ class Database:
         async with self.connection() as connection, connection.transaction():
             yield connection
 
+    @asynccontextmanager
+    async def pipelined(self) -> AsyncIterator[Connection]:
+        """
+        Lend a connection inside a transaction whose statements wait for an answer only where one is asked for.
+
+        Begin and commit travel with what is beside them. A statement that fails is heard of at the next answer, or at the end.
+
+        Raises:
+            StoreUnavailableError: no connection, or it broke; nothing was changed.
+        """
+        async with self.connection() as connection, connection.pipeline(), connection.transaction():
+            yield connection
+
     async def one(self, query: LiteralString, parameters: dict[str, Any] | None = None) -> DictRow | None:
         """
         Run one statement by itself and give its first row.

@@ -8,7 +8,7 @@ Every function runs in the caller's transaction. What changes the set of a job's
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -138,18 +138,37 @@ async def live(connection: Connection, job_id: UUID) -> int:
     return int(row["live"]) if row else 0
 
 
-async def claim(
-    connection: Connection, job_id: UUID, ordinal: int, *, node_id: UUID, node_name: str
-) -> ClaimedItem | None:
+@dataclass(frozen=True, slots=True)
+class Taking:
+    """An item that a node is to try."""
+
+    job_id: UUID
+    ordinal: int
+    node_id: UUID
+    node_name: str
+
+
+async def claim(connection: Connection, items: Sequence[Taking]) -> list[ClaimedItem | None]:
     """
-    Take an admitted item, or one whose worker is gone; None when it has ended or waits again. One statement: it needs no transaction.
+    Take admitted items, or such whose worker is gone, in one round trip; None for one that has ended or waits again.
+
+    Outside of a transaction, it is one of its own.
     """
-    parameters = {"job_id": job_id, "ordinal": ordinal, "node_id": node_id, "node_name": node_name}
-    row = await (await connection.execute(statement("claim_item"), parameters)).fetchone()
+    # In one order everywhere: after a take-over, two workers may be at the same items.
+    order = sorted(range(len(items)), key=lambda at: (items[at].job_id, items[at].ordinal))
+    found: list[ClaimedItem | None] = [None] * len(items)
+    async with connection.pipeline():
+        cursors = [await connection.execute(statement("claim_item"), asdict(items[at]), prepare=True) for at in order]
+        for at, cursor in zip(order, cursors, strict=True):
+            found[at] = _claimed(await cursor.fetchone())
+    return found
+
+
+def _claimed(row: DictRow | None) -> ClaimedItem | None:
     if row is None:
         return None
     return ClaimedItem(
-        claim=ItemClaim(job_id=job_id, ordinal=ordinal, token=row["attempt"]),
+        claim=ItemClaim(job_id=row["job_id"], ordinal=row["ordinal"], token=row["attempt"]),
         item=item_of(row),
         cancel_requested_at=row["cancel_requested_at"],
     )
@@ -171,23 +190,41 @@ async def standing(connection: Connection, claim: ItemClaim) -> ItemStanding:
     return ItemStanding(fenced=row is None, cancel_requested=bool(row and row["cancel_requested_at"]))
 
 
-async def settle(
-    connection: Connection, claim: ItemClaim, end: ItemEnd, settlement: ItemSettlement, *, appended: bytes | None
-) -> FanOutRecord | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettledTry:
     """
-    Write what one try made of an item; gives the fan-out's counts after it, None when fenced.
+    What one try of an item came to.
+
+    Attributes:
+        appended: JSON list of the items it asked for; None for none.
     """
-    outcome = end.outcome
-    output = end.noted if isinstance(outcome, Interrupted) else outcome.output
+
+    claim: ItemClaim
+    end: ItemEnd
+    settlement: ItemSettlement
+    appended: bytes | None = None
+
+
+async def settle(connection: Connection, tries: Sequence[SettledTry]) -> list[FanOutRecord | None]:
+    """
+    Write what tries made of items of one job, in their order and one round trip; gives for each the fan-out's counts after it, None when fenced.
+    """
+    async with connection.pipeline():
+        cursors = [await connection.execute(statement("settle_item"), _written(one), prepare=True) for one in tries]
+        rows = [await cursor.fetchone() for cursor in cursors]
+    return [FanOutRecord(**{name: row[name] for name in _COUNTS}) if row else None for row in rows]
+
+
+def _written(one: SettledTry) -> dict[str, Any]:
+    outcome, settlement = one.end.outcome, one.settlement
+    output = one.end.noted if isinstance(outcome, Interrupted) else outcome.output
     cause = outcome.cause if isinstance(outcome, (Failed, Cancelled)) else None
-    parameters = _of(claim) | {
+    return _of(one.claim) | {
         "state": settlement.state, "final": settlement.state.final, "failed": isinstance(outcome, Failed),
-        "output": Jsonb(output), "cause": _json(cause), "result": end.result, "appended": appended,
+        "output": Jsonb(output), "cause": _json(cause), "result": one.end.result, "appended": one.appended,
         "due_at": settlement.due_at,
         "outcome": "interrupted" if isinstance(outcome, Interrupted) else type(outcome).__name__.lower(),
     }  # fmt: skip
-    row = await (await connection.execute(statement("settle_item"), parameters)).fetchone()
-    return FanOutRecord(**{name: row[name] for name in _COUNTS}) if row else None
 
 
 async def cancel_rest(connection: Connection, job_id: UUID, cause: Cause, *, revoked: Sequence[int]) -> FanOutRecord:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
@@ -24,6 +25,10 @@ Connection = psycopg.AsyncConnection[Any]
 Working = Callable[..., Any]
 
 QUEUED = "SELECT count(*) FROM procrastinate_jobs"
+TAKEN = """
+    SELECT args ->> 'job_id' FROM procrastinate_jobs WHERE status = 'doing' AND args ->> 'job_id' NOT IN ('a', 'b')
+    ORDER BY priority DESC, id
+"""
 EMPTY = "SELECT count(*) = 0 FROM procrastinate_jobs"
 
 
@@ -360,6 +365,159 @@ async def test_a_ticket_that_another_has_now_cannot_be_settled(
         await record.seen("end")
 
     assert await value(connection, "SELECT count(*) FROM procrastinate_jobs WHERE status = 'doing'") == 1
+
+
+@asynccontextmanager
+async def _refilled(
+    queue: ProcrastinateQueue, url: str, claims: Sequence[Claim], slots: int
+) -> AsyncIterator[Connection]:
+    """
+    Settle tickets and take others for their slots in one transaction, which commits when the block ends well.
+    """
+    with queue.refilling() as refill:
+        async with await psycopg.AsyncConnection.connect(url) as own:
+            await queue.settle(own, claims)
+            await refill(own, slots)
+            yield own
+
+
+async def test_a_worker_takes_the_next_tickets_with_the_transaction_that_frees_its_slots(
+    queue: ProcrastinateQueue, connection: Connection, working: Working, url: str
+) -> None:
+    """
+    By priority, then age, and none behind one that has a lane: that is fetched in its turn.
+    """
+    record = Recorder(open_gate=False)
+    async with working(record, slots=2):
+        await queue.put(connection, [Ticket("a", 1), Ticket("b", 1)])
+        await connection.commit()
+        await record.seen("start", 2)
+        late = [Ticket("c", 1), Ticket("d", 1, priority=5), Ticket("e", 1, "lane"), Ticket("f", 1, priority=-1)]
+        await queue.put(connection, late)
+        await connection.commit()
+        async with _refilled(queue, url, record.claims[:2], 2):
+            pass
+        taken = await (await connection.execute(TAKEN)).fetchall()
+        record.gate.set()
+        await until(url, EMPTY)
+
+    assert [job_id for (job_id,) in taken] == ["d", "c"]
+    assert [ticket.job_id for ticket in record.tickets] == ["a", "b", "d", "c", "e", "f"]
+    assert [ticket.step for ticket in record.tickets] == [None] * 6
+
+
+async def test_a_ticket_with_a_lane_at_the_head_of_the_queue_is_passed_by_none(
+    queue: ProcrastinateQueue, connection: Connection, working: Working, url: str
+) -> None:
+    """
+    Or a worker whose slots are refilled for ever would never come to it.
+    """
+    record = Recorder(open_gate=False)
+    async with working(record, slots=1):
+        await queue.put(connection, [Ticket("a", 1), Ticket("b", 1, "lane"), Ticket("c", 1)])
+        await connection.commit()
+        await record.seen("start")
+        async with _refilled(queue, url, record.claims, 1):
+            pass
+        assert await (await connection.execute(TAKEN)).fetchall() == []
+        record.gate.set()
+        await until(url, EMPTY)
+
+    assert [ticket.job_id for ticket in record.tickets] == ["a", "b", "c"]
+
+
+async def test_what_was_taken_in_a_transaction_that_is_rolled_back_stays_on_the_queue(
+    queue: ProcrastinateQueue, connection: Connection, working: Working, url: str
+) -> None:
+    """
+    And so does the ticket that was to be settled.
+    """
+    record = Recorder(open_gate=False)
+    async with working(record, slots=1):
+        await queue.put(connection, [Ticket("a", 1), Ticket("b", 1)])
+        await connection.commit()
+        await record.seen("start")
+        with pytest.raises(ZeroDivisionError):
+            async with _refilled(queue, url, record.claims, 1):
+                raise ZeroDivisionError
+        assert await value(connection, QUEUED) == 2
+        record.gate.set()
+        await until(url, EMPTY)
+
+    assert [ticket.job_id for ticket in record.tickets] == ["a", "b"]
+
+
+async def _commit_without_an_answer(queue: ProcrastinateQueue, url: str, claims: Sequence[Claim]) -> None:
+    async with _refilled(queue, url, claims, 1) as own:
+        await own.commit()
+        raise ConnectionError
+
+
+async def test_a_ticket_that_was_taken_while_the_answer_to_the_commit_was_lost_comes_again(
+    queue: ProcrastinateQueue, connection: Connection, working: Working, url: str
+) -> None:
+    """
+    The worker's by the table, and in no handler's hands: it is put back before the next fetch.
+    """
+    record = Recorder(open_gate=False)
+    async with working(record, slots=1):
+        await queue.put(connection, [Ticket("a", 1), Ticket("c", 1)])
+        await connection.commit()
+        await record.seen("start")
+        with pytest.raises(ConnectionError):
+            await _commit_without_an_answer(queue, url, record.claims)
+        assert len(await (await connection.execute(TAKEN)).fetchall()) == 1
+        await connection.commit()
+        record.gate.set()
+        await record.seen("end", 2)
+
+    assert [ticket.job_id for ticket in record.tickets] == ["a", "c"]
+
+
+async def test_a_worker_that_is_stopped_hands_back_what_no_handler_has_begun(
+    queue: ProcrastinateQueue, connection: Connection, working: Working, url: str
+) -> None:
+    """
+    At once, while the handlers that run go on to their ends; and it takes nothing more.
+    """
+    record = Recorder(open_gate=False)
+    async with working(record, slots=1) as stop:
+        await queue.put(connection, [Ticket("a", 1), Ticket("b", 1), Ticket("c", 1)])
+        await connection.commit()
+        await record.seen("start")
+        async with _refilled(queue, url, record.claims, 1):
+            pass
+        stop.set()
+        await until(url, "SELECT count(*) = 2 FROM procrastinate_jobs WHERE status = 'todo'")
+        with queue.refilling() as refill:
+            await refill(connection, 1)
+        record.gate.set()
+
+    assert [ticket.job_id for ticket in record.tickets] == ["a"]
+    assert await value(connection, "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'") == 2
+
+
+async def test_settling_several_tickets_is_refused_when_one_is_anothers(
+    queue: ProcrastinateQueue, connection: Connection, working: Working, url: str
+) -> None:
+    """
+    The caller rolls back, so none is off the queue.
+    """
+    record = Recorder(open_gate=False)
+    async with working(record, slots=2):
+        await queue.put(connection, [Ticket("a", 1), Ticket("b", 1)])
+        await connection.commit()
+        await record.seen("start", 2)
+        await connection.execute("WITH other AS (INSERT INTO procrastinate_workers DEFAULT VALUES RETURNING id) UPDATE"
+                                 " procrastinate_jobs SET worker_id = other.id FROM other WHERE args ->> 'job_id' = 'b'")  # fmt: skip
+        await connection.commit()
+        async with await psycopg.AsyncConnection.connect(url) as own:
+            with pytest.raises(FencedError):
+                await queue.settle(own, record.claims)
+            await own.rollback()
+        assert await value(connection, QUEUED) == 2
+        record.gate.set()
+        await record.seen("end", 2)
 
 
 async def test_free_slots_are_what_the_members_have_left(
