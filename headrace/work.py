@@ -21,6 +21,7 @@ from headrace.engine.item_worker import ItemWorker, route
 from headrace.engine.liveness import LOST_EXIT_CODE, Liveness
 from headrace.engine.procrastinate import Node
 from headrace.engine.stray_links import sweep_links
+from headrace.engine.stray_places import sweep_places
 from headrace.engine.toolbox import Toolbox
 from headrace.engine.worker import Worker
 from headrace.loop import every
@@ -54,7 +55,10 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
         environments = Environments(home / "environments")
         git = GitRules(schemes=settings.git_schemes, known_hosts=home / "git_known_hosts")
         catalogs = KeptCatalogs(p.database, p.sealer)
-        commands = CommandSteps(p.files, environments, PipelineStates(p.database), catalogs=catalogs, git=git)
+        places = home / "meltano"
+        commands = CommandSteps(
+            p.files, environments, PipelineStates(p.database), places=places, catalogs=catalogs, git=git
+        )
         executor = Executor(
             pool,
             Toolbox(environments),
@@ -122,6 +126,7 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
                 every(3600.0, lambda: environments.prune(now=now(), unused_for=unused_for), name="unused environments")
             )
         await sweep_links(p.attempts, p.files.folder("jobs"))
+        await sweep_places(p.attempts, places)
         async with background(duties):
             p.admission.wake()
             await p.queue.work(route(worker.handle, items.handle), node=node, stop=stop)

@@ -1,7 +1,7 @@
 """
 The step that runs a command in a copy of a Meltano project.
 
-    project     copied fresh into the job's root, with the plugins that the plan adds
+    project     copied fresh to the path that all jobs of a pipeline share, with the plugins that the plan adds; the job's own at its end
     programs    Meltano and the plugins that the command names, in environments that all jobs share (command_install.py)
     state       laid out as files before, written back after, however the command ended (command_memory.py)
     catalogs    those that Meltano discovered in the last completed run of the same definition; kept again after this one
@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from headrace.core.meltano import MeltanoProject
 from headrace.core.outcome import Failed, Succeeded
@@ -24,8 +25,9 @@ from headrace.engine.command_memory import Catalogs, CommandMemory, States
 from headrace.engine.command_outcome import exit_code, outcome_of, selection
 from headrace.runners.environments import Environments
 from headrace.runners.git import GitRules
-from headrace.runners.meltano import ProjectFolder, empty
+from headrace.runners.meltano import ProjectFolder
 from headrace.runners.meltano_metrics import RecordCount
+from headrace.runners.project_place import Owner, ProjectPlace
 from headrace.runners.redaction import Redactor, secrets_of
 from headrace.runners.stage import StepEnd
 from headrace.services.stored_projects import StoredProjects
@@ -37,6 +39,7 @@ class CommandSteps:
     Runs command steps for an executor.
 
     Args:
+        places: folder where projects stand while their jobs run, the same path on every machine.
         catalogs: None lets every job discover its own.
     """
 
@@ -46,10 +49,12 @@ class CommandSteps:
         environments: Environments,
         states: States,
         *,
+        places: Path,
         catalogs: Catalogs | None = None,
         git: GitRules | None = None,
     ) -> None:
         self._projects = StoredProjects(files)
+        self._places = places
         self._git = git or GitRules()
         self._installer = CommandInstaller(environments)
         self._memory = CommandMemory(states, catalogs)
@@ -66,11 +71,12 @@ class CommandSteps:
         if isinstance(step, Checkout):
             return StepEnd(outcome=await checkout(step, desk, self._projects, self._git))
         self._say_which_try(step, desk)
-        project = ProjectFolder(desk.root.folder / "project")
+        place = self._place(step, desk)
         try:
+            project = ProjectFolder(await asyncio.to_thread(place.take))
             return StepEnd(outcome=await self._run(step, project, desk))
         finally:
-            project.forget_system_folder()
+            await self._leave(place, desk)
 
     async def _run(self, step: Command, project: ProjectFolder, desk: Desk) -> Succeeded | Failed:
         await self._bring(step, project)
@@ -96,8 +102,19 @@ class CommandSteps:
             tries = f"{desk.work.job.failures + 1} of {desk.work.plan.max_attempts}"
             desk.book.write(f"--- Attempt {tries} ---", stage=step.name)
 
+    def _place(self, step: Command, desk: Desk) -> ProjectPlace:
+        job_id = desk.work.job.id
+        folder = self._places / (step.state_scope or str(job_id))  # no pipeline's: the job's alone
+        return ProjectPlace(folder, Owner(job_id, desk.work.claim.token))
+
+    @staticmethod
+    async def _leave(place: ProjectPlace, desk: Desk) -> None:
+        try:
+            await asyncio.shield(asyncio.to_thread(place.leave, desk.root.folder / "project"))
+        except OSError as error:  # how the command ended is known, and holds without its files
+            desk.book.write(f"The project's files are not kept with the job: {error.strerror}.", stage="project")
+
     async def _bring(self, step: Command, project: ProjectFolder) -> None:
-        await asyncio.to_thread(empty, project.folder)
         if step.project is not None:
             await self._projects.lay_out(step.project, project.folder)
         if step.plugins:

@@ -1,7 +1,7 @@
 """
-A Meltano project in a job's folder: its files, its plugins' environments, and its state on disk.
+A copy of a Meltano project: its files, its plugins' environments, and its state on disk.
 
-Each job has a copy of the project and a system folder of its own, for Meltano keeps catalogs and settings of running plugins there by
+Each job has a copy of the project (project_place.py says where) and a system folder of its own, for Meltano keeps catalogs and settings of running plugins there by
 the plugin's name alone, and two jobs of one plugin would read each other's. What is costly, the plugins' environments, is shared: links
 lead to where `Environments` has built them.
 
@@ -155,11 +155,3 @@ class StateFiles:
 
 def _is_name(text: str) -> bool:
     return bool(text) and "/" not in text and "\x00" not in text and text not in (".", "..")
-
-
-def empty(folder: Path) -> None:
-    """
-    Make a folder that holds nothing.
-    """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)

@@ -51,7 +51,9 @@ class Mill:
             Toolbox(programs),
             house.files,
             house.logs,
-            commands=CommandSteps(house.files, programs, PipelineStates(house.database)),
+            commands=CommandSteps(
+                house.files, programs, PipelineStates(house.database), places=house.files.folder("places")
+            ),
             tenant_locks=TenantLocks(house.database),
             api_key=JobKeys(house.database, house.sealer).make,
             clock=_now,

@@ -104,10 +104,12 @@ class Mill:
         self.follow_ups = FollowUps(
             doors, self.pipelines, self.desk.components, self.jobs, self.runs, notices, arrived=self.deployments.arrived
         )
+        self.places = project.parent / "places"
         self.commands = CommandSteps(
             house.files,
             Environments(environments),
             PipelineStates(house.database),
+            places=self.places,
             catalogs=KeptCatalogs(house.database, house.sealer),
             git=GitRules(schemes=("https", "ssh", "file")),
         )

@@ -18,9 +18,18 @@ from headrace.store import pipeline_states
 _DISCOVERY = "Running catalog discovery"
 
 
-async def _states(mill: Mill, scope: str) -> dict[str, dict[str, object]]:
+async def _states(mill: Mill, scope: str) -> dict[str, dict[str, Any]]:
     async with mill.house.database.connection() as connection:
         return await pipeline_states.load(connection, mill.house.workspace.id, scope)
+
+
+def _files_read(states: dict[str, dict[str, Any]]) -> list[str]:
+    """
+    List the files that tap-jsonl knows of; it reads all of them once for each.
+    """
+    ((_, state),) = states.items()
+    partitions = state["completed"]["singer_state"]["bookmarks"]["flights"]["partitions"]
+    return [partition["context"]["_sdc_filename"] for partition in partitions]
 
 
 def _output(mill: Mill, job_id: str) -> list[Path]:
@@ -46,12 +55,14 @@ async def test_a_pair_of_plugins_runs_and_each_pipeline_keeps_its_own_state(mill
     (metrics,) = (await mill.client.get(f"pipelines/{first}/metrics")).json()
     assert metrics == {"metrics.job-created": job["created"], "metrics.value": 2}
     assert list(await _states(mill, first)) == [f"dev:tap-jsonl-to-target-jsonl:{first}"]
+    assert _files_read(await _states(mill, first)) == [str(mill.places / first / "project" / "data.jsonl")]
     assert await _states(mill, second) == {}
 
     again, other = await mill.run(first), await mill.run(second)
 
     assert again["status"] == other["status"] == "COMPLETE"
     assert "No state was found" not in await mill.logs(again["id"])
+    assert _files_read(await _states(mill, first)) == [str(mill.places / first / "project" / "data.jsonl")]
     assert _DISCOVERY in await mill.logs(job["id"])
     assert _DISCOVERY not in await mill.logs(again["id"])
     assert _DISCOVERY in await mill.logs(other["id"])
@@ -79,7 +90,7 @@ async def test_a_catalog_is_discovered_anew_when_what_defines_it_changes(mill: M
         assert job["status"] == "COMPLETE", await mill.logs(job["id"])
         assert _DISCOVERY in await mill.logs(job["id"])
     (written,) = _output(mill, other_file["id"])
-    assert {json.loads(line)["gate"] for line in written.read_text().splitlines()} == {"B4"}
+    assert [json.loads(line)["gate"] for line in written.read_text().splitlines()] == ["B4"]
 
     assert (await mill.client.delete(f"pipelines/{pipeline}")).status_code == 204
     assert await mill.house.database.all("select extractor from pipeline_catalog", {}) == []
