@@ -29,6 +29,8 @@ Connection = psycopg.AsyncConnection[DictRow]
 _EXIT_UNAVAILABLE = 75
 # A connection used so lately is lent again without asking whether it lives, which would double the way of a small read.
 _FRESH_SECONDS = 1.0
+# Each connection is a process of the database with some megabytes of its own: what a burst has opened is not kept for long.
+_SPARE_SECONDS = 60.0
 _used_at: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
 
 # Behind an odd number of backslashes these six characters are a text that only looks like a NUL.
@@ -74,6 +76,7 @@ class Database:
             max_size=size,
             open=False,
             timeout=wait_seconds,
+            max_idle=_SPARE_SECONDS,
             kwargs={"autocommit": True, "row_factory": dict_row, "application_name": "headrace"},
             check=_check_when_idle,
             reset=_note_use,
