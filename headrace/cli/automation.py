@@ -8,8 +8,9 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -56,24 +57,27 @@ def call_one(
 
     What it prints itself, and the payloads that it asks for, go to standard error. Exit codes: 0 it returned, 1 it failed.
     """
-    from headrace.cli.local_automation import find_project, local_calls, read_parameters
+    from headrace.cli.local_automation import check_session, find_project, function_of, local_calls, read_parameters
 
     project, given = find_project(project_folder), read_parameters(parameters)
-    settings = _settings(home)
+    name, settings = function_of(project, api), _settings(home)
+    check_session(project, session)
 
-    async def call() -> ItemEnd:
+    async def call() -> tuple[ItemEnd, str]:
         async with local_calls(settings, project) as calls:
             login = await calls.log_in(session) if session else None
-            return await calls(api, given, timeout_seconds=timeout, login=login)
+            return await calls(name, given, timeout_seconds=timeout, login=login), calls.shown.last
 
-    end = asyncio.run(call())
+    end, last = asyncio.run(call())
     failure = _failure_of(end)
     if as_json:
         from headrace.cli.output import say_json
 
         say_json(_told(end, failure))
+    elif failure is not None:
+        _say_failure(failure, last)
     else:
-        _say(end, failure)
+        _say(end)
     raise typer.Exit(FAILED if failure else COMPLETED)
 
 
@@ -91,21 +95,22 @@ def call_samples(
 
     The samples are the files .parameters/api/<api>/<name>.json of the project. Exit codes: 0 every call returned, 1 one failed.
     """
-    from headrace.cli.local_automation import find_project, samples_of
+    from headrace.cli.local_automation import check_session, find_project, samples_of, without_sample
 
     project = find_project(project_folder)
     samples = samples_of(project, apis or ())
     if not samples:
-        raise NotFoundError("There are no sample parameters.", "Write .parameters/api/<api>/default.json.")
-    found = asyncio.run(_call_all(_settings(home), project, samples, timeout, session))
+        whose = f"{', '.join(apis)} has" if apis else "The project has"
+        raise NotFoundError(f"{whose} no sample parameters.", "Write .parameters/api/<api>/default.json.")
+    check_session(project, session)
+    tell = (lambda _one: None) if as_json else _say_sample
+    found = asyncio.run(_call_all(_settings(home), project, samples, timeout, session, tell))
     if as_json:
         from headrace.cli.output import say_json
 
         say_json(found)
-    else:
-        for one in found:
-            mark = "failed" if one["error"] else "ok"
-            print(f"{mark:<7} {one['api']} ({one['sample']}) {one['seconds']:.1f} s {one['error'] or ''}".rstrip())
+    elif not apis and (others := without_sample(project)):
+        print(f"Not called, for they have no .parameters/api/<api>/default.json: {', '.join(others)}", file=sys.stderr)
     raise typer.Exit(FAILED if any(one["error"] for one in found) else COMPLETED)
 
 
@@ -144,7 +149,12 @@ def log_in(
 
 
 async def _call_all(
-    settings: Settings, project: AutomationProject, samples: list[Sample], timeout_seconds: float, session: str | None
+    settings: Settings,
+    project: AutomationProject,
+    samples: list[Sample],
+    timeout_seconds: float,
+    session: str | None,
+    tell: Callable[[dict[str, Any]], None],
 ) -> list[dict[str, Any]]:
     from headrace.cli.local_automation import local_calls
 
@@ -155,9 +165,18 @@ async def _call_all(
             began = time.monotonic()
             end = await calls(sample.api, sample.parameters, timeout_seconds=timeout_seconds, login=login)
             seconds = round(time.monotonic() - began, 3)
-            error = _failure_of(end)
-            found.append({"api": sample.api, "sample": sample.name, "seconds": seconds, "error": error or None})
+            failure = _failure_of(end)
+            error = str(failure) if failure else None
+            found.append({"api": sample.api, "sample": sample.name, "seconds": seconds, "error": error})
+            tell(found[-1])
     return found
+
+
+def _say_sample(one: dict[str, Any]) -> None:
+    mark = "failed" if one["error"] else "ok"
+    print(f"{mark:<7} {one['api']} ({one['sample']}) {one['seconds']:.1f} s", flush=True)
+    if one["error"]:
+        print(f"        {one['error']}", flush=True)
 
 
 def _settings(home: Path | None) -> Settings:
@@ -166,25 +185,40 @@ def _settings(home: Path | None) -> Settings:
     return read_settings(home=home)
 
 
-def _failure_of(end: ItemEnd) -> str:
+class _Failure(NamedTuple):
+    sentence: str
+    instruction: str
+
+    def __str__(self) -> str:
+        return f"{self.sentence} {self.instruction}".rstrip()
+
+
+def _failure_of(end: ItemEnd) -> _Failure | None:
     from headrace.core.outcome import Succeeded
 
     if isinstance(end.outcome, Succeeded):
-        return ""
+        return None
     cause = getattr(end.outcome, "cause", None)
-    return f"{cause.sentence} {cause.instruction}".rstrip() if cause else "The call was interrupted."
+    return _Failure(cause.sentence, cause.instruction) if cause else _Failure("The call was interrupted.", "")
 
 
-def _told(end: ItemEnd, failure: str) -> dict[str, Any]:
+def _told(end: ItemEnd, failure: _Failure | None) -> dict[str, Any]:
     wanted = [{"api": each.name, "parameters": json.loads(each.input)} for each in end.wanted]
     result = json.loads(end.result) if end.result is not None else None
-    return {"result": result, "extendedPayloads": wanted, "error": failure or None}
+    return {"result": result, "extendedPayloads": wanted, "error": str(failure) if failure else None}
 
 
-def _say(end: ItemEnd, failure: str) -> None:
-    if failure:
-        print(f"Failed: {failure}", file=sys.stderr)
-        return
+def _say_failure(failure: _Failure, last: str) -> None:
+    """
+    Say what a call failed of; what stands above it already, as the *last* line of its log, is not said again.
+    """
+    if str(failure) != last:
+        print(f"Failed: {failure.sentence}", file=sys.stderr)
+        if failure.instruction:
+            print(f"  {failure.instruction}", file=sys.stderr)
+
+
+def _say(end: ItemEnd) -> None:
     for each in end.wanted:
         print(f"Asks for {each.name} {each.input.decode()}", file=sys.stderr)
     print(json.dumps(json.loads(end.result or b"null"), indent=2, ensure_ascii=False))

@@ -4,13 +4,15 @@ Calls of an automation project's functions on this machine, without a server: th
 
 from __future__ import annotations
 
+import difflib
+import re
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +21,7 @@ import msgspec
 from headrace.cli.local_login import failed_login, new_login, read_login, write_login
 from headrace.core.auth_session import AuthSession
 from headrace.core.batch import AutomationProject
-from headrace.core.errors import InvalidError, NotFoundError
+from headrace.core.errors import DefinitionError, InvalidError, NotFoundError
 from headrace.core.fan_out import ItemEnd
 from headrace.core.outcome import Succeeded
 from headrace.core.plan import SessionUse
@@ -34,9 +36,11 @@ from headrace.runners.redaction import Redactor
 from headrace.runners.stage import Stage
 from headrace.settings import Settings
 from headrace.store.automation_projects import project_folders, read_automation_project
+from headrace.store.dot_env import read_dot_env
 from headrace.store.files import FileStore
 
 DEFAULT_SECONDS = 600.0
+_CODE = re.compile(r"\.(?:py|m?ts|m?js)$")
 _HERE = UUID(int=0)  # no workspace, and no job
 
 
@@ -60,13 +64,49 @@ def find_project(folder: Path) -> AutomationProject:
         DefinitionError: its settings are wrong.
     """
     if any(folder.glob("Intuned.*")):
-        return read_automation_project(folder.absolute())
+        return _read(folder.absolute(), shown=folder)
     found = project_folders(folder.absolute())
     if len(found) == 1:
-        return read_automation_project(found[0])
+        return _read(found[0], shown=folder / "automations" / found[0].name)
     names = ", ".join(each.name for each in found)
     reason = f"{folder} has several automation projects: {names}." if found else f"{folder} has no automation project."
     raise NotFoundError(reason, "Name the folder with the Intuned.json by --project-folder.")
+
+
+def _read(folder: Path, *, shown: Path) -> AutomationProject:
+    try:
+        return read_automation_project(folder)
+    except DefinitionError as error:
+        file = PurePath(error.facts["file"]).relative_to(f"automations/{folder.name}")
+        raise DefinitionError(error.reason, error.instruction, **{**error.facts, "file": str(shown / file)}) from None
+
+
+def function_of(project: AutomationProject, name: str) -> str:
+    """
+    Give the name of a function, by that or by its file as a shell completes it.
+
+    Raises:
+        NotFoundError: the project has none of that name.
+    """
+    bare = _CODE.sub("", name.removeprefix("api/"))
+    for known in (name, bare):
+        if known in project.apis:
+            return known
+    near = difflib.get_close_matches(bare, project.apis, n=1)
+    meant = f"Did you mean {near[0]}? " if near else ""
+    raise NotFoundError(f"The project has no function {name}.", f"{meant}It has: {', '.join(project.apis) or 'none'}.")
+
+
+def check_session(project: AutomationProject, session: str | None) -> None:
+    """
+    Raises:
+        InvalidError: the project's functions need a session, as on a server, and none is named.
+    """
+    if project.auth_sessions and session is None:
+        raise InvalidError(
+            f"The functions of project {project.name!r} need an auth session, and none is named.",
+            "Make one with `headrace automation login ID`, and name it with --session ID.",
+        )
 
 
 def read_parameters(text: str) -> bytes:
@@ -94,14 +134,48 @@ def samples_of(project: AutomationProject, apis: Sequence[str]) -> list[Sample]:
         InvalidError: a sample is no JSON object.
         NotFoundError: the project has no such function.
     """
-    for api in apis:
-        if api not in project.apis:
-            raise NotFoundError(f"The project has no function {api}.", f"It has: {', '.join(project.apis) or 'none'}.")
     return [
         Sample(api=api, name=file.stem, parameters=read_parameters(f"@{file}"))
-        for api in apis or project.apis
-        for file in sorted(Path(project.folder, ".parameters", "api", api).glob("*.json"))
+        for api in [function_of(project, api) for api in apis] or project.apis
+        for file in sorted(_samples(project, api).glob("*.json"))
     ]
+
+
+def without_sample(project: AutomationProject) -> list[str]:
+    """
+    List the functions that have no sample.
+    """
+    return [api for api in project.apis if not any(_samples(project, api).glob("*.json"))]
+
+
+def _samples(project: AutomationProject, api: str) -> Path:
+    return Path(project.folder, ".parameters", "api", api)
+
+
+class Shown:
+    """
+    Prints what calls say to standard error, as it comes.
+
+    Attributes:
+        last: the line that was printed last.
+    """
+
+    def __init__(self) -> None:
+        self.last = ""
+        self._installs = False
+
+    async def __call__(self, lines: list[LogLine]) -> None:
+        for line in lines:
+            if line.stream != "install":
+                self.last = line.text
+            elif self._installs:
+                continue  # an installer's own words help nobody; what it fails of is in the error
+            else:
+                self._installs = True
+            text = (
+                line.text if line.stream != "install" else "Installing what the project requires, once for all calls."
+            )
+            print(text, file=sys.stderr)
 
 
 class LocalCalls:
@@ -114,6 +188,8 @@ class LocalCalls:
         kept = FileStore(str(home / "local-automations"), scratch=home / "local-automations")
         self._pool = pool
         self._project = project
+        self._variables = read_dot_env(Path(project.folder) / ".env")  # on this machine alone: a server never copies it
+        self.shown = Shown()
         self._run = AutomationRunner(Environments(home / "environments"), kept)
         self._limits = Limits(
             memory_bytes=settings.memory_bytes, wall_seconds=settings.wall_seconds, grace_seconds=settings.grace_seconds
@@ -181,11 +257,16 @@ class LocalCalls:
             root = JobRoot(Path(folder))
             root.prepare()
             async with (
-                JobLog(_show, Redactor(secrets), clock=lambda: datetime.now(UTC)) as book,
+                JobLog(self.shown, Redactor(secrets), clock=lambda: datetime.now(UTC)) as book,
                 self._pool.lease(self._limits, stage=call.name) as children,
             ):
                 stage = Stage(
-                    name=call.name, root=root, children=children, book=book, variables={}, progress=lambda _output: None
+                    name=call.name,
+                    root=root,
+                    children=children,
+                    book=book,
+                    variables=self._variables,
+                    progress=lambda _output: None,
                 )
                 return await self._run(stage, call)
 
@@ -197,8 +278,3 @@ async def local_calls(settings: Settings, project: AutomationProject) -> AsyncIt
     """
     async with ShimPool(warm=1, spare=1) as pool:
         yield LocalCalls(pool, settings, project)
-
-
-async def _show(lines: list[LogLine]) -> None:
-    for line in lines:
-        print(line.text, file=sys.stderr)

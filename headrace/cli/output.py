@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from headrace.cli.failures import code_of
-from headrace.core.errors import HeadraceError
+from headrace.core.errors import DefinitionError, HeadraceError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -92,9 +92,19 @@ def say_error(error: HeadraceError, *, as_json: bool) -> None:
         for one in problems:
             print(f"Error: {one['reason']}\n  {one['instruction']}".rstrip(), file=sys.stderr)
         return
-    print(f"Error: {error.reason}", file=sys.stderr)
+    print(f"Error: {_where(error)}{error.reason}", file=sys.stderr)
     if error.instruction:
         print(f"  {error.instruction}", file=sys.stderr)
+
+
+def _where(error: HeadraceError) -> str:
+    """
+    Name the file and line of a wrong definition where its reason does not.
+    """
+    file, line = str(error.facts.get("file") or ""), error.facts.get("line")
+    if not isinstance(error, DefinitionError) or not file or file in error.reason:
+        return ""
+    return f"{file}:{line}: " if line else f"{file}: "
 
 
 def mark_of(state: str) -> tuple[str, str]:

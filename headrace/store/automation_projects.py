@@ -24,6 +24,8 @@ _CODE = (".py", ".ts", ".mts", ".js", ".mjs")
 _NAME = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 _NAME_LENGTH = 200
 _STRING_OR_COMMENT = re.compile(r'("(?:\\.|[^"\\])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
+_NOT_BLANK = re.compile(r"[^\n]")
+_BYTE = re.compile(r" \(byte (\d+)\)")
 _STRING_OR_COMMA = re.compile(r'("(?:\\.|[^"\\])*")|,(?=\s*[}\]])')
 
 
@@ -77,9 +79,18 @@ class _Settings(Struct, rename="camel"):
 def jsonc(text: str) -> Any:
     """
     Read JSON with comments and trailing commas.
+
+    Raises:
+        ValueError: it is none; its text names the line.
     """
-    bare = _STRING_OR_COMMENT.sub(lambda found: found[1] or " ", text)
-    return msgspec.json.decode(_STRING_OR_COMMA.sub(lambda found: found[1] or "", bare))
+    bare = _STRING_OR_COMMENT.sub(lambda found: found[1] or _NOT_BLANK.sub(" ", found[0]), text)
+    content = _STRING_OR_COMMA.sub(lambda found: found[1] or " ", bare).encode()
+    try:
+        return msgspec.json.decode(content)
+    except msgspec.DecodeError as error:
+        at = _BYTE.search(str(error))
+        line = content[: int(at[1]) if at else len(content.rstrip())].count(b"\n") + 1
+        raise ValueError(f"{_BYTE.sub('', str(error))} (line {line})") from None
 
 
 _READERS: Mapping[str, Callable[[str], Any]] = {

@@ -19,13 +19,13 @@ import msgspec
 
 from headrace.core.errors import DefinitionError
 from headrace.core.meltano import FILE, MeltanoProject, read_project
+from headrace.store.dot_env import read_dot_env
 from headrace.store.project_yaml import Document, read_document
 
 LIMIT_FILES = 5_000
 LIMIT_BYTES = 64 * 2**20
 
 _NOT_COPIED = frozenset({"flows", "automations", "headrace.yml", "__pycache__", "node_modules", "venv"})
-_VARIABLE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -98,7 +98,7 @@ def read_folder(folder: Path) -> MeltanoFolder:
     return MeltanoFolder(
         project=project,
         commit=commit_of(folder),
-        variables=_variables(folder / ".env"),
+        variables=read_dot_env(folder / ".env"),
         pipelines=documents("pipelines"),
         stores=documents("datastores"),
         workspace=workspace,
@@ -175,20 +175,6 @@ def _locks(folder: Path) -> list[dict[str, Any]]:
         if isinstance(found, dict):
             locks.append({**found, "plugin_type": file.parent.name})
     return locks
-
-
-def _variables(file: Path) -> dict[str, str]:
-    try:
-        lines = file.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return {}
-    found = {}
-    for line in lines:
-        if match := _VARIABLE.fullmatch(line):
-            value = match[2]
-            quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
-            found[match[1]] = value[1:-1] if quoted else value.partition(" #")[0].rstrip()
-    return found
 
 
 def commit_of(folder: Path) -> str:

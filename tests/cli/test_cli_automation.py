@@ -49,7 +49,7 @@ async def test_a_function_is_called_without_a_server(project: Path) -> None:
 
 async def test_a_function_is_called_with_a_session(tmp_path: Path) -> None:
     """
-    `login` keeps it in the project, for its owner alone; `run` finds it.
+    `login` keeps it in the project, for its owner alone; `run` finds it, and refuses to do without as a server does.
     """
     for path, text in {
         "Intuned.json": '{"projectName": "shop", "authSessions": {"enabled": true}}',
@@ -70,7 +70,7 @@ async def test_a_function_is_called_with_a_session(tmp_path: Path) -> None:
     assert (missing.code, made.code, made.out.strip()) == (2, 0, "ada")
     assert (said.code, json.loads(said.out)) == (0, json.loads(kept.read_text()))
     assert kept.stat().st_mode & 0o777 == 0o600
-    assert bare.code == 1
+    assert (bare.code, "--session ID" in bare.err) == (2, True)
 
 
 async def test_the_samples_are_called(project: Path) -> None:
@@ -86,6 +86,62 @@ async def test_the_samples_are_called(project: Path) -> None:
     ]
 
 
+async def test_a_function_is_found_by_its_file_too(project: Path) -> None:
+    """
+    As a shell completes it.
+    """
+    said = await headrace("automation", "run", "api/list-books.py", folder=project)
+
+    assert (said.code, json.loads(said.out)) == (0, {"books": 3})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"projectName": "My Shop"}', "Intuned.json: `My Shop` is not the name of a project."),
+        ('{"headful": "yes"}', "Intuned.json: A setting is not as it should be: Expected `bool`, got `str` - at `$.headful`."),
+        ('{"projectName": "shop", // the name\n/* of\nit */ "headful" true}', "Intuned.json: The file cannot be read: JSON is malformed: expected ':' (line 3)."),
+        ('{\n"headful": true,\n', "Intuned.json: The file cannot be read: Input data was truncated (line 2)."),
+    ],
+)  # fmt: skip
+async def test_wrong_settings_are_told_by_file_and_line(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "Intuned.json").write_text(text)
+
+    found = await headrace("automation", "run", "any", folder=tmp_path)
+
+    assert (found.code, found.err.splitlines()[0]) == (2, f"Error: {said}")
+
+
+async def test_what_a_function_writes_and_fails_of_is_shown_once(tmp_path: Path) -> None:
+    """
+    The installer's own words are not; the variables of `.env` are there; each sample is told as it has run.
+    """
+    for path, text in {
+        "Intuned.json": '{"projectName": "shop"}',
+        ".env": "GREETING='good morning'\n",
+        "api/greet.py": "import os\nasync def automation(params): return os.environ['GREETING'] + params.get('to', '')\n",
+        "api/plain.py": "def automation(params): return 1\n",
+        "api/other.py": "async def automation(params): return 1\n",
+        ".parameters/api/greet/ada.json": '{"to": ", Ada"}',
+        ".parameters/api/plain/default.json": "{}",
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+
+    greeted = await headrace("automation", "run", "greet", folder=tmp_path)
+    failed = await headrace("automation", "run", "plain", folder=tmp_path)
+    tested = await headrace("automation", "test", folder=tmp_path)
+
+    refusal = "automation in api/plain.py is not an async function. Write `async def`."
+    assert json.loads(greeted.out) == "good morning"
+    assert greeted.err == "Installing what the project requires, once for all calls.\n"
+    assert (failed.code, failed.err) == (1, f"{refusal}\n")
+    lines = tested.out.splitlines()
+    assert [line.split()[:3] for line in lines[:2]] == [["ok", "greet", "(ada)"], ["failed", "plain", "(default)"]]
+    assert lines[2].strip() == refusal
+    assert tested.err.splitlines()[-1].endswith("default.json: other")
+
+
 async def test_a_call_that_fails_ends_with_1_and_the_reason(project: Path) -> None:
     said = await headrace("automation", "run", "read-book", "-p", '{"path": "index.html"}', folder=project)
 
@@ -98,7 +154,9 @@ async def test_a_call_that_fails_ends_with_1_and_the_reason(project: Path) -> No
     ("arguments", "part"),
     [
         (("run", "list-books", "-p", "[1]"), "The parameters cannot be read"),
+        (("run", "list_books"), "Did you mean list-books?"),
         (("test", "none"), "no function none"),
+        (("test", "read-book-page"), "read-book-page has no sample parameters"),
         (("run", "list-books", "--project-folder", "automations/demo/api"), "no automation project"),
     ],
 )
