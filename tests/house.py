@@ -23,7 +23,7 @@ from headrace.dialects.hotglue.access_tokens import HotglueAccessToken
 from headrace.dialects.hotglue.discover import HotglueDiscover
 from headrace.dialects.hotglue.project import HotglueDialect
 from headrace.dialects.hotglue.real_time import HotglueRealTime
-from headrace.dialects.intuned.project import IntunedDialect
+from headrace.dialects.intuned.dialect import IntunedDialect
 from headrace.engine.procrastinate import ProcrastinateQueue
 from headrace.services.access import Access
 from headrace.services.admission import Admission

@@ -2,7 +2,7 @@
 What Intuned documents, row by row, and the tests that prove each row.
 
 The numbers are those of the sections of our Intuned reference: 2.2 endpoints, 2.3 shared objects, 2.4 requests and responses, 2.5 errors,
-2.6 traps, 3 semantics. tests/dialects/intuned/test_intuned_rows.py proves the fields itself, one subtest a row, and sees to it that
+2.6 traps, 2.7 what 2024 had, 3 semantics; `seed` is Intuned's page on the Job model of 2024, which the project was ordered from. tests/dialects/intuned/test_intuned_rows.py proves the fields itself, one subtest a row, and sees to it that
 every test named here exists. The calls and the semantics of auth sessions (3.12) are those of test_intuned_auth_sessions.py.
 """
 
@@ -13,9 +13,23 @@ from typing import Final
 FIELDS: Final = "test_every_field_of_a_job_comes_back_where_it_is_documented"
 UNSET: Final = "test_what_is_not_set_is_left_out"
 RUN_FIELDS: Final = "test_every_field_of_a_run_is_taken"
+SEED: Final = "test_every_row_of_the_page_of_2024_is_there"
 JOB_RUN_FIELDS: Final = "test_every_field_of_a_job_run_is_there"
 
 ROWS: Final[dict[str, dict[str, str]]] = {
+    "seed": {
+        "page of 2024: id": SEED,
+        "page of 2024: sink": SEED,
+        "page of 2024: payload": SEED,
+        "page of 2024: schedule": SEED,
+        "page of 2024: authSession": SEED,
+        "page of 2024: configuration": SEED,
+        "page of 2024: createdAt": SEED,
+        "page of 2024: nextRunTime": SEED,
+        "page of 2024: lastRunTime": SEED,
+        "page of 2024: state": SEED,
+        "page of 2024: projectId": SEED,
+    },
     "2.2": {
         "jobs.all": "test_get_jobs",
         "jobs.create": "test_create_job",
@@ -130,6 +144,15 @@ ROWS: Final[dict[str, dict[str, str]]] = {
         "integers as floats": FIELDS,
         "posts without a body": "test_bodies_of_posts_without_one_are_not_asked_for",
     },
+    "2.7": {
+        "job state": "test_pause_and_resume_job",
+        "names of times": SEED,
+        "authSession": "test_unknown_fields_are_ignored",
+        "runMode, backoff": "test_unknown_fields_are_ignored",
+        "create resume": "test_auth_sessions",
+        "queues, POST /run, extraction": "test_what_only_2024_had_is_not_there",
+        "order is not promised": "test_items_start_in_the_order_of_the_list",
+    },
     "2.8": {
         "save": "test_calls_of_the_vendors_tools_are_told_what_to_do_instead",
         "deploy": "test_calls_of_the_vendors_tools_are_told_what_to_do_instead",
@@ -226,6 +249,8 @@ ROWS: Final[dict[str, dict[str, str]]] = {
     },
     "3.11": {
         "codes": "test_run_result",
+        "closed lists": "test_every_run_has_its_words",
+        "closed lists of job runs": "test_every_job_run_has_its_words",
         "api-attempts-failed": "test_run_result_after_several_tries",
         "runtime codes": "test_a_misbehaving_function_fails_with_its_own_reason",
         "reasons of runs": "test_terminate_job_run",

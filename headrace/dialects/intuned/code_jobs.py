@@ -12,10 +12,11 @@ import structlog
 
 from headrace.core.batch import AutomationProject, CodeBatch
 from headrace.core.errors import InvalidError
+from headrace.dialects.intuned.bodies import decode_job
+from headrace.dialects.intuned.checks import check_session_id, is_job_id
 from headrace.dialects.intuned.secrets import masked, secrets_of
 from headrace.dialects.intuned.session_use import session_of_job
 from headrace.dialects.intuned.session_wire import decode_session
-from headrace.dialects.intuned.wire import check_session_id, decode_job, is_job_id
 from headrace.services.auth_sessions import AuthSessions
 from headrace.services.automations import Automations, Workspace
 from headrace.services.batches import Batches

@@ -20,6 +20,7 @@ from headrace.core.errors import InvalidError
 from headrace.core.fan_out import Item, NewItem
 from headrace.core.job import Job, NewJob
 from headrace.core.plan import Automation, FanOut, ItemSink, Limits, OnTaken, Plan, SessionUse
+from headrace.dialects.intuned.checks import attempts, check_parameters, check_sink, seconds, whole
 from headrace.dialects.intuned.ids import project_id
 from headrace.dialects.intuned.secrets import masked, masked_sink, masked_url
 from headrace.dialects.intuned.session_use import session_of_job, session_of_run, session_proxy_of
@@ -32,11 +33,6 @@ from headrace.dialects.intuned.wire import (
     S3Sink,
     Sink,
     WebhookSink,
-    attempts,
-    check_parameters,
-    check_sink,
-    seconds,
-    whole,
 )
 
 DIALECT: Final = "intuned"

@@ -19,13 +19,15 @@ from headrace.core.actor import Scope
 from headrace.core.batch import Batch
 from headrace.core.errors import InvalidError, NotFoundError
 from headrace.core.job import Job
+from headrace.dialects.intuned.bodies import decode_job
 from headrace.dialects.intuned.places import IntunedServices, Places
-from headrace.dialects.intuned.project import job_run, listed_job, one_job, parse_uuid
+from headrace.dialects.intuned.project import job_run, listed_job, one_job
 from headrace.dialects.intuned.result_routes import address_of
 from headrace.dialects.intuned.run import shown_of
 from headrace.dialects.intuned.secrets import masked, secrets_of, unmasked
 from headrace.dialects.intuned.session_use import session_of_job
-from headrace.dialects.intuned.wire import JobBody, decode_job
+from headrace.dialects.intuned.values import parse_uuid
+from headrace.dialects.intuned.wire import JobBody
 from headrace.http.params import whole_number
 from headrace.http.reply import json_reply
 from headrace.services.batches import SORTABLE

@@ -12,9 +12,9 @@ from headrace.core.actor import Scope
 from headrace.core.batch import AutomationProject, Batch
 from headrace.core.errors import NotFoundError
 from headrace.dialects.intuned.ids import project_id
-from headrace.dialects.intuned.project import parse_uuid
 from headrace.dialects.intuned.run import Place, StartAutomations
 from headrace.dialects.intuned.schedules import SubmitScheduledJob
+from headrace.dialects.intuned.values import parse_uuid
 from headrace.http.auth import actor_of
 from headrace.services.access import Access
 from headrace.services.auth_sessions import AuthSessions

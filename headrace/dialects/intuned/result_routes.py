@@ -17,7 +17,8 @@ from headrace.core.errors import NotFoundError
 from headrace.core.fan_out import Item
 from headrace.core.job import Job
 from headrace.dialects.intuned.places import IntunedServices
-from headrace.dialects.intuned.project import result_line, when
+from headrace.dialects.intuned.project_runs import result_line
+from headrace.dialects.intuned.values import when
 
 _PATH = "/{workspace}/results/{token}"
 _LINES = "application/x-ndjson"

@@ -14,10 +14,11 @@ from starlette.routing import Route
 from headrace.core.actor import Scope
 from headrace.core.errors import NotFoundError
 from headrace.core.fan_out import Item
+from headrace.dialects.intuned.bodies import decode_run
 from headrace.dialects.intuned.ids import project_id
 from headrace.dialects.intuned.places import IntunedServices, Places
-from headrace.dialects.intuned.project import parse_uuid, result_line, run_result, when
-from headrace.dialects.intuned.wire import decode_run
+from headrace.dialects.intuned.project_runs import result_line, run_result
+from headrace.dialects.intuned.values import parse_uuid, when
 from headrace.http.params import whole_number
 from headrace.http.reply import json_reply
 

@@ -18,11 +18,12 @@ from headrace.core.auth_session import AuthSession
 from headrace.core.errors import InvalidError, NotFoundError
 from headrace.core.fan_out import Item
 from headrace.core.job import Job
+from headrace.dialects.intuned.checks import check_session_id
 from headrace.dialects.intuned.places import IntunedServices, Places
-from headrace.dialects.intuned.project import parse_uuid, run_result, run_status, when
+from headrace.dialects.intuned.project_runs import run_result, run_status
 from headrace.dialects.intuned.run import Place
 from headrace.dialects.intuned.session_wire import check_state, decode_session, decode_validate
-from headrace.dialects.intuned.wire import check_session_id
+from headrace.dialects.intuned.values import parse_uuid, when
 from headrace.http.reply import json_reply
 
 _STATUS: Final = {

@@ -9,15 +9,9 @@ from typing import Any, Final
 from headrace.core.batch import AutomationProject
 from headrace.core.errors import InvalidError
 from headrace.core.plan import SessionUse
+from headrace.dialects.intuned.checks import seconds, whole
 from headrace.dialects.intuned.session_wire import SessionBody, ValidateBody
-from headrace.dialects.intuned.wire import (
-    DEFAULT_TIMEOUT_SECONDS,
-    JobAuthSession,
-    Number,
-    RunAuthSession,
-    seconds,
-    whole,
-)
+from headrace.dialects.intuned.wire import DEFAULT_TIMEOUT_SECONDS, JobAuthSession, Number, RunAuthSession
 
 DEFAULT_TRIES: Final = 3
 GIVEN: Final = "given"

@@ -8,16 +8,9 @@ from typing import Any
 
 from msgspec import Raw, field
 
-from headrace.dialects.intuned.wire import (
-    Model,
-    Number,
-    check_parameters,
-    check_session_id,
-    check_tries,
-    decode,
-    seconds,
-    wrong,
-)
+from headrace.dialects.intuned.bodies import decode
+from headrace.dialects.intuned.checks import check_parameters, check_session_id, check_tries, seconds, wrong
+from headrace.dialects.intuned.wire import Model, Number
 
 _STATE_BYTES = 2 * 2**20
 

@@ -13,8 +13,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from headrace.core.errors import InvalidError
+from headrace.dialects.intuned.bodies import decode_job
 from headrace.dialects.intuned.session_wire import decode_session
-from headrace.dialects.intuned.wire import JobBody, decode_job
+from headrace.dialects.intuned.wire import JobBody
 
 SCHEMAS = resources.files("headrace.store") / "schemas"
 JOB = json.loads((SCHEMAS / "intuned-job.schema.json").read_text())

@@ -5,6 +5,7 @@ The conformance suite: the fields of Intuned's wire, a subtest a row, and that n
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +100,46 @@ async def test_what_is_not_set_is_left_out(api: Any) -> None:
     jobs, job = (await api("GET", "/jobs")).json(), (await api("GET", "/jobs/demo-batch")).json()
 
     assert nulls({"all": jobs[0], "one": job}) == {
-        "all.next_run_time", "all.last_run_time", "one.next_run_time", "one.last_run_time",
+        f"{where}.{name}"
+        for where in ("all", "one")
+        for name in ("next_run_time", "last_run_time", "nextRunTime", "lastRunTime")
+    }
+    assert {"proxy", "sink", "schedule", "auth_session", "authSession", "notifications"}.isdisjoint(job)
+
+
+async def test_every_row_of_the_page_of_2024_is_there(api: Any, subtests: pytest.Subtests) -> None:
+    """
+    Under the name that the page gives it, in both calls that show a job; what today is called otherwise says the same under both names.
+    """
+    sent = {**WHOLE, "authSession": SESSION, "sink": HOOK}
+    del sent["auth_session"]
+    await api("POST", "/jobs", {**sent, "id": "seed"})
+    await api.trigger("seed")
+    shown = [(await api("GET", "/jobs/seed")).json(), (await api("GET", "/jobs")).json()[0]]
+    today = {
+        "authSession": "auth_session", "createdAt": "created_at", "nextRunTime": "next_run_time", "lastRunTime": "last_run_time",
     }  # fmt: skip
-    assert {"proxy", "sink", "schedule", "auth_session", "notifications"}.isdisjoint(job)
+
+    for row in ROWS["seed"]:
+        field = row.removeprefix("page of 2024: ")
+        with subtests.test(row):
+            for job in shown:
+                assert job[field] == job[today.get(field, field)]
+                assert job[field] is not None
+                if field.endswith(("At", "Time")):
+                    assert datetime.fromisoformat(job[field]).tzinfo == UTC
+    assert shown[0]["authSession"] == SESSION
+    assert shown[0]["projectId"] == shown[1]["project_id"]
+
+
+async def test_what_only_2024_had_is_not_there(api: Any) -> None:
+    """
+    A 404 in the typed form.
+    """
+    for path in ("/run", "/queues", "/queues/one/items", "/jobs/demo-batch/repeat", "/files/extract"):
+        reply = await api("POST", path, {})
+
+        assert (reply.status_code, reply.json()["code"]) == (404, "not-found"), path
 
 
 def nulls(value: Any, where: str = "") -> set[str]:
