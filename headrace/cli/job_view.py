@@ -97,6 +97,8 @@ def progress(
         sign: RenderableType = spinner if step["state"] == "running" else Text(mark, style=style)
         table.add_row(sign, step["name"], duration(lasted(step, now=now)), Text(_said_of(step), style="dim"))
     parts: list[RenderableType] = [Text(title(job), style="bold"), table]
+    if items := job.get("items"):
+        parts.append(Text(f"  {items_text(items)}"))
     if streams := _streams(job, rates):
         parts.append(streams)
     if heard:
@@ -106,6 +108,17 @@ def progress(
     if note:
         parts.append(Text(note, style="yellow"))
     return Group(*parts)
+
+
+def items_text(items: Mapping[str, Any]) -> str:
+    """
+    Count the items of a job that calls functions: `3 of 4 items ended, 1 failed, 1 runs`.
+    """
+    ended = items["completed"] + items["failed"] + items["cancelled"]
+    counts = [f"{items[name]:,} {name}" for name in ("failed", "cancelled") if items[name]]
+    if items.get("live"):
+        counts.append(f"{items['live']:,} under way")
+    return ", ".join([f"{ended:,} of {items['total']:,} items ended", *counts])
 
 
 def _said_of(step: Mapping[str, Any]) -> str:
@@ -208,23 +221,30 @@ def whole(job: Mapping[str, Any], *, now: datetime) -> RenderableType:
     parts: list[RenderableType] = [Text.assemble((title(job), "bold"), "  ", state_text(str(job["state"])))]
     if job.get("cause"):
         parts += [Text(), cause_view(job["cause"])]
-    stages = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    if job.get("steps"):
+        parts += [Text(), _stages(job, now=now)]
+    if items := job.get("items"):
+        parts += [Text(), Text(items_text(items)), Text(f"Each of them: headrace items {job['id']}", style="dim")]
+    if streams := _streams(job, {}):
+        parts += [Text(), streams]
+    parts += [Text(), _facts(job, now=now)]
+    return Group(*parts)
+
+
+def _stages(job: Mapping[str, Any], *, now: datetime) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in ("stage", "state", "began", "took", ""):
-        stages.add_column(column, overflow="fold")
-    for step in job.get("steps", ()):
+        table.add_column(column, overflow="fold")
+    for step in job["steps"]:
         began = moment(step.get("started_at"))
-        stages.add_row(
+        table.add_row(
             step["name"],
             state_text(str(step["state"])),
             f"{began:%H:%M:%S}" if began else "",
             duration(lasted(step, now=now)),
             _said_of(step),
         )
-    parts += [Text(), stages]
-    if streams := _streams(job, {}):
-        parts += [Text(), streams]
-    parts += [Text(), _facts(job, now=now)]
-    return Group(*parts)
+    return table
 
 
 def _facts(job: Mapping[str, Any], *, now: datetime) -> Table:

@@ -78,6 +78,22 @@ def test_the_whole_of_a_failed_job() -> None:
     assert "1 ended without a word" in text
 
 
+def test_a_job_that_calls_functions_counts_its_items() -> None:
+    """
+    Such a job has no stages; how far it is stands in one line, and the command that lists the items below.
+    """
+    items = {"total": 1200, "completed": 990, "failed": 8, "cancelled": 2, "live": 4}
+    batch = job("running", steps=[], items=items)
+
+    for text in (
+        shown(job_view.whole(batch, now=NOON)),
+        shown(job_view.progress(batch, {}, now=NOON, spinner=Spinner("dots"))),
+    ):
+        assert "1,000 of 1,200 items ended, 8 failed, 2 cancelled, 4 under way" in text
+        assert "stage" not in text
+    assert f"headrace items {batch['id']}" in shown(job_view.whole(batch, now=NOON))
+
+
 def test_an_export_is_added_up() -> None:
     """
     What the targets say of each stream becomes one line.
