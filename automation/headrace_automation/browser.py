@@ -1,29 +1,34 @@
 """
-A browser for the length of one call: Chromium, driven by the Playwright of the project's own environment.
+A browser for one call: Chromium, driven by the Playwright of the project's own environment.
 
-The machine's Chromium is used where there is one, else the one that Playwright has downloaded. It starts when a function needs it and is gone
-with the call, whatever the function did with it.
+The machine's Chromium is used where there is one, else the one that Playwright has downloaded. It starts when a function needs it. Where the server
+lends a driver (lent_driver.py), both may be up already, and stay for the next call; the context with all that is in it is the call's alone.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
 import inspect
 import json
 import os
+import shlex
 import shutil
 import socket
 import sys
+import tempfile
 import urllib.request
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from headrace_automation import functions
-from headrace_automation.call import Call
+from headrace_automation.call import Call, needed
 from headrace_automation.deferred import is_deferred
 from headrace_automation.errors import RefusedError
+from headrace_automation.lent_driver import LentDriver
 
 FLAGS = (
     "--disable-background-networking",
@@ -34,8 +39,35 @@ FLAGS = (
     "--no-first-run",
 )
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+_WINDOWLESS = "chromium-headless-shell"
+# Parts of a browser's window, each a page of its own in a process of its own (Chromium 156). Nobody sees them, and with the process that is started
+# in advance they are half of what a page costs.
+_UNSEEN = (
+    "InitialWebUI",
+    "PreloadTopChromeWebUI",
+    "SpareRendererForSitePerProcess",
+    "WebUIBackForwardButton",
+    "WebUIHomeButton",
+    "WebUILocationBar",
+    "WebUIOmniboxAimPopup",
+    "WebUIOmniboxFullPopup",
+    "WebUIOmniboxPopup",
+    "WebUIReloadButton",
+    "WebUISplitTabsButton",
+    "WebUIToolbar",
+)
+_LAUNCHER = """#!/bin/sh
+# Chromium heeds the last --disable-features alone; so what is to be added to Playwright's is added here.
+for given; do
+    shift
+    case $given in --disable-features=*) given=$given,%s ;; esac
+    set -- "$@" "$given"
+done
+exec %s "$@"
+"""
 _SIZE = {"width": 1024, "height": 800}
 _CDP_SECONDS = 10.0
+_READY_SECONDS = 15.0  # what a browser that is up may take for a context
 _RESTORE_SESSION_STORAGE = """
 (stored => {
     const own = stored.find(each => each.origin === location.origin);
@@ -100,8 +132,7 @@ class Browser:
     async def _start(self) -> tuple[Any, Any]:
         hook = _hook_of(self._call)
         port = _free_port() if hook else None
-        browser = await self._launch(port)
-        context = await browser.new_context(**_context_options(self._call))
+        context = await self._lent_context() or await self._own_context(port)
         page = None
         if hook:
             context, page = await self._hooked(hook, context, port or 0)
@@ -113,20 +144,50 @@ class Browser:
             self._stack.push_async_callback(_keep_trace, context, self._call)
         return context, page or await context.new_page()
 
-    async def _launch(self, port: int | None) -> Any:
+    async def _lent_context(self) -> Any:
+        """
+        Give a context in the browser that the server lends; None where it lends none, or one that was up does not answer.
+        """
+        if self._call.driver_folder is None:
+            return None
+        lent = LentDriver(Path(self._call.driver_folder), needed().channel)
+        async with AsyncExitStack() as stack:
+            async with lent.in_place():
+                playwright = await stack.enter_async_context(self._client())
+            with contextlib.suppress(*([Exception] if lent.was_up else [])):
+                async with asyncio.timeout(_READY_SECONDS if lent.was_up else None):
+                    browser = await self._launch(playwright, None, lent.folder)
+                    context = await browser.new_context(**_context_options(self._call))
+                stack.push_async_callback(lent.give_back, browser)
+                self._stack.push_async_callback(stack.pop_all().aclose)
+                return context
+        return None
+
+    async def _own_context(self, port: int | None) -> Any:
+        playwright = await self._stack.enter_async_context(self._client())
+        browser = await self._launch(playwright, port, Path(tempfile.gettempdir()))
+        self._stack.push_async_callback(browser.close)
+        return await browser.new_context(**_context_options(self._call))
+
+    def _client(self) -> Any:
         try:
-            from playwright.async_api import Error, async_playwright
+            from playwright.async_api import async_playwright
         except ImportError:
             raise RefusedError(
                 "invalid",
                 f"{self._call.name} reads its page, but the project's environment has no Playwright.",
                 "Add `playwright` to the project's requirements, or set `browser` to false in its settings.",
             ) from None
-        playwright = await self._stack.enter_async_context(async_playwright())
+        return async_playwright()
+
+    async def _launch(self, playwright: Any, port: int | None, folder: Path) -> Any:
+        from playwright.async_api import Error
+
+        headful = bool(self._call.options.get("headful"))
         try:
-            browser = await playwright.chromium.launch(
-                executable_path=_program(),
-                headless=not self._call.options.get("headful"),
+            return await playwright.chromium.launch(
+                executable_path=_program(headful=headful, folder=folder),
+                headless=not headful,
                 args=[*FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else []), *_debugging(port)],
                 proxy=proxy_of(self._call.proxy),
                 handle_sigterm=False,
@@ -140,8 +201,6 @@ class Browser:
                 "Install Chromium on the server's machine, or run `playwright install chromium` as the server's user.",
                 retryable=True,
             ) from error
-        self._stack.push_async_callback(browser.close)
-        return browser
 
     async def _hooked(self, hook: Any, context: Any, port: int) -> tuple[Any, Any]:
         """
@@ -192,8 +251,22 @@ async def _keep_trace(context: Any, call: Call) -> None:
         await context.tracing.stop(path=call.output / "trace.zip")
 
 
-def _program() -> str | None:
-    return next((found for name in _PROGRAMS if (found := shutil.which(name))), None)
+def _program(*, headful: bool, folder: Path) -> str | None:
+    """
+    Give the machine's browser, if it has one: that without any window first, else one that leaves out of its window what it can.
+    """
+    if not headful and (windowless := shutil.which(_WINDOWLESS)):
+        return windowless
+    found = next((found for name in _PROGRAMS if (found := shutil.which(name))), None)
+    if found is None or headful:
+        return found
+    launcher = folder / "headrace-chromium"
+    if not launcher.exists():
+        launcher.write_text(_LAUNCHER % (",".join(_UNSEEN), shlex.quote(found)))
+        launcher.chmod(0o700)
+    return (
+        str(launcher) if os.access(launcher, os.X_OK) else found
+    )  # a folder may be mounted so that nothing is run from it
 
 
 def _hook_of(call: Call) -> Any:

@@ -28,6 +28,7 @@ class Call:
         options: `browser`, `save_trace` and what else the project's settings say.
         session: stored state of a login: `cookies`, `origins` and `session_storage`.
         session_parameters: what the login was made with; None for a call without one.
+        driver_folder: of the Playwright driver that the server lends; None where it lends none.
     """
 
     project: Path
@@ -41,6 +42,7 @@ class Call:
     proxy: str | None = None
     session: Mapping[str, Any] | None = None
     session_parameters: Mapping[str, Any] | None = None
+    driver_folder: str | None = None
 
     @staticmethod
     def read(value: dict[str, Any]) -> Call:

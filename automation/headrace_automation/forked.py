@@ -1,12 +1,14 @@
 """
 Calls in processes that are forked off one which has this package imported.
 
-What is ready then is ours and the standard library's alone. Everything that depends on the call (its environment variables, its standard
-streams, the packages of the project and the start-up code they bring) comes after the fork, so that it is as in an interpreter of its own.
+What is ready then is ours and the standard library's, and Playwright's client where the environment has it, for its import costs as much as all
+the rest. Everything that depends on the call (its environment variables, its standard streams, the other packages of the project and the
+start-up code they bring) comes after the fork, so that it is as in an interpreter of its own.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import io
 import os
@@ -31,6 +33,8 @@ def ready() -> Callable[[Mapping[str, str]], None]:
     # `site` would make the paths of all modules absolute, which they are: half of what a call costs.
     site.abs_paths = lambda: None
     folders = sys.argv[1:3]  # the server's package, and this one
+    for packages in sys.argv[3:]:
+        _import_playwright(packages)
     sys.path[:] = [entry for entry in sys.path if entry not in folders]
 
     def run(environment: Mapping[str, str]) -> None:
@@ -43,6 +47,13 @@ def ready() -> Callable[[Mapping[str, str]], None]:
             os._exit(1)
 
     return run
+
+
+def _import_playwright(packages: str) -> None:
+    sys.path.append(packages)
+    with contextlib.suppress(Exception):  # the call that needs it imports it too, and says what is wrong
+        import playwright.async_api  # noqa: F401
+    sys.path.remove(packages)
 
 
 def _be_fresh(environment: Mapping[str, str], folder: str) -> None:

@@ -76,7 +76,8 @@ class ItemExecutor:
                 program = await self._run_item.program(book, call)
 
                 async def run(call: ItemCall) -> ItemEnd:
-                    async with self._stage(work, root, book, program) as stage:
+                    resident = self._run_item.resident(program, call, work.plan.variables)
+                    async with self._stage(work, root, book, program, resident) as stage:
                         end = _checked(await self._run_item(stage, call), work)
                     peak = stage.children.usage.peak_memory_bytes
                     usage["memory_peak_bytes"] = max(usage["memory_peak_bytes"] or 0, peak or 0) or None
@@ -130,7 +131,9 @@ class ItemExecutor:
         return self._project / "automations" / automation.project
 
     @asynccontextmanager
-    async def _stage(self, work: ItemWork, root: JobRoot, book: JobLog, program: Program) -> AsyncIterator[Stage]:
+    async def _stage(
+        self, work: ItemWork, root: JobRoot, book: JobLog, program: Program, resident: str | None
+    ) -> AsyncIterator[Stage]:
         limits = work.fan_out.item.limits
         # The runner ends a try that is over its own time, and says so; these limits are for what outlives even that.
         bounds = ProcessLimits(
@@ -140,7 +143,8 @@ class ItemExecutor:
             no_progress_seconds=None,
             grace_seconds=limits.grace_seconds,
         )
-        async with self._pool.lease(bounds, stage=work.item.name, program=program) as children:
+        lease = self._pool.lease(bounds, stage=work.item.name, program=program, resident=resident)
+        async with lease as children:
             yield Stage(
                 name=work.item.name,
                 root=root,

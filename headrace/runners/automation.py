@@ -2,7 +2,8 @@
 Run one call of an automation: a process of its own in the project's environment, under the stage's limits.
 
 On a stage whose shim was started as `AutomationRunner.program` says, that process is a fork of the shim, which has the runtime imported: a
-call then costs a tenth of an interpreter's start. Nothing of a project is ever imported there, so no call sees what another has left.
+call then costs a tenth of an interpreter's start. Nothing of a project is ever imported there, so no call sees what another has left; of the
+packages it requires, Playwright's client alone. What a call's pages are opened in may stay for the next call: see resident_driver.py.
 
     how it ended                                   what it counts as
     it reported a result                           success, whatever its process did afterwards
@@ -18,8 +19,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +36,11 @@ from headrace.runners.item_call import ItemCall
 from headrace.runners.logs import JobLog
 from headrace.runners.node_automation import NodeAutomations, is_for_node
 from headrace.runners.process import Child, Exit, Program
+from headrace.runners.resident_driver import ResidentDriver, resident_key, resident_of
 from headrace.runners.shim_link import PLAIN
 from headrace.runners.stage import REPORT_FD, Stage
 
-CALL_FD, ANSWER_FD = 4, 5
+CALL_FD, ANSWER_FD, DRIVER_FD = 4, 5, 6
 RESULT_BYTES = 2 * 2**20
 """Largest result, as UTF-8 JSON: what Intuned documents (2026)."""
 
@@ -75,13 +78,25 @@ class AutomationRunner:
             DefinitionError: its requirements cannot be read.
         """
         started = await self._started(stage, call)
-        talk = Talk(self._kept, prefix_of(call.workspace_id, call.project))
+        key = self.resident(stage.children.program, call, stage.variables)
+        driver = resident_of(stage, key) if key and not started.argv else None
+        talk = Talk(
+            self._kept, prefix_of(call.workspace_id, call.project), partial(driver.lend, stage) if driver else None
+        )
         folder = await asyncio.to_thread(lend, call.folder, stage.root.folder, started.modules)
         try:
-            ended = await _run(stage, call, started, folder, talk)
+            ended = await _run(stage, call, started, folder, talk, driver)
         finally:
             await asyncio.to_thread(take_back, stage.root.folder)
+        if driver and talk.orderly and ended is not None and ended.succeeded and driver.may_stay():
+            stage.children.spare_resident()
         return await _end_of(stage, call, talk, ended)
+
+    def resident(self, program: Program, call: ItemCall, variables: Mapping[str, str]) -> str | None:
+        """
+        Say of which key the shim of a call's stage may have a resident; None where the call shares none with others.
+        """
+        return resident_key(call, variables) if len(program.arguments) > 1 else None
 
     async def _started(self, stage: Stage, call: ItemCall) -> _Started:
         """
@@ -116,7 +131,12 @@ class AutomationRunner:
             book.write(line, stage=call.name, stream="install")
 
         environment = await self._environments.ensure(needs.lines, python=needs.python, on_line=show)
-        return Program(environment.python, _READY, (str(runtime_folder()),))
+        packages = await asyncio.to_thread(_packages_with_playwright, environment.path)
+        return Program(environment.python, _READY, (str(runtime_folder()), *packages))
+
+
+def _packages_with_playwright(environment: Path) -> list[str]:
+    return [str(found.parent.parent) for found in environment.glob("lib/python*/site-packages/playwright/__init__.py")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +150,9 @@ class _Started:
     modules: Path | None = None
 
 
-async def _run(stage: Stage, call: ItemCall, started: _Started, folder: Path, talk: Talk) -> Exit | None:
+async def _run(
+    stage: Stage, call: ItemCall, started: _Started, folder: Path, talk: Talk, driver: ResidentDriver | None
+) -> Exit | None:
     """
     Start the process and hold the conversation; gives its end, or None when its time was over or it stays after its last word.
     """
@@ -138,13 +160,18 @@ async def _run(stage: Stage, call: ItemCall, started: _Started, folder: Path, ta
     reading, answers = os.pipe()
     conversation = asyncio.create_task(talk.hold(reports, answers))
     try:
-        with _memory_file(_told(stage, call)) as given, short_name(stage.root.tmp) as tmp:
+        with _memory_file(_told(stage, call, driver)) as given, short_name(stage.root.tmp) as tmp:
             try:
                 child = await stage.start(
                     _CHILD,
                     started.argv,
                     cwd=folder,
-                    pass_fds={REPORT_FD: writing, CALL_FD: given, ANSWER_FD: reading},
+                    pass_fds={
+                        REPORT_FD: writing,
+                        CALL_FD: given,
+                        ANSWER_FD: reading,
+                        **({DRIVER_FD: driver.ours.fileno()} if driver else {}),
+                    },
                     variables={**started.variables, "TMPDIR": str(tmp)},
                 )
             finally:
@@ -216,7 +243,7 @@ def _failed(call: ItemCall, code: str, sentence: str, instruction: str, **eviden
     return ItemEnd(outcome=Failed(cause))
 
 
-def _told(stage: Stage, call: ItemCall) -> bytes:
+def _told(stage: Stage, call: ItemCall, driver: ResidentDriver | None) -> bytes:
     return msgspec.json.encode(
         {
             "project": str(call.folder.absolute()),
@@ -236,6 +263,7 @@ def _told(stage: Stage, call: ItemCall) -> bytes:
             "proxy": call.proxy,
             "session": _raw(call.session),
             "session_parameters": _raw(call.session_parameters),
+            "driver_folder": str(driver.folder) if driver else None,
         }
     )
 

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import os
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -39,6 +40,9 @@ class KeyValues(Protocol):
     async def get(self, path: str) -> bytes | None: ...
 
     async def put(self, path: str, data: bytes) -> None: ...
+
+
+Lend = Callable[[list[str], dict[str, str]], Awaitable[str]]
 
 
 class Done(Struct, tag_field="kind", tag="done", frozen=True):
@@ -72,7 +76,16 @@ class _Set(Struct, tag_field="kind", tag="set", frozen=True):
     value: str
 
 
-_Report = Done | Failure | _Extend | _Append | _Get | _Set
+class _Driver(Struct, tag_field="kind", tag="driver", frozen=True):
+    argv: list[str]
+    environment: dict[str, str]
+
+
+class _Orderly(Struct, tag_field="kind", tag="orderly", frozen=True):
+    pass
+
+
+_Report = Done | Failure | _Extend | _Append | _Get | _Set | _Driver | _Orderly
 _REPORT: msgspec.json.Decoder[_Report] = msgspec.json.Decoder(_Report)
 
 
@@ -85,20 +98,24 @@ class Talk:
         over: set with it, or when nothing more can come.
         wanted: items that the function asked for.
         extended_at: when its time last began anew, by the loop's clock.
+        orderly: whether it says that it leaves the driver that it was lent as good as it found it.
 
     Args:
         kept: where values outlive calls.
         prefix: of the project's own values there.
+        lend: gives what `ResidentDriver.lend` does for an argv and an environment; None where there is no driver to lend.
     """
 
-    def __init__(self, kept: KeyValues, prefix: str) -> None:
+    def __init__(self, kept: KeyValues, prefix: str, lend: Lend | None = None) -> None:
         self.end: Done | Failure | None = None
         self.over = asyncio.Event()
         self.wanted: list[Wanted] = []
         self.extended_at = asyncio.get_running_loop().time()
+        self.orderly = False
         self._wanted_bytes = 0
         self._kept = kept
         self._prefix = prefix
+        self._lend = lend
 
     async def hold(self, reports: int, answers: int) -> None:
         """
@@ -135,6 +152,11 @@ class Talk:
                 self.extended_at = asyncio.get_running_loop().time()
             case _Append():
                 self._append(report)
+            case _Orderly():
+                self.orderly = True
+            case _Driver():
+                lent = await self._lend(report.argv, report.environment) if self._lend else "no"
+                answering.write(msgspec.json.encode({"value": lent}) + b"\n")
             case _:
                 answering.write(msgspec.json.encode(await self._answer(report)) + b"\n")
 

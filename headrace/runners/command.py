@@ -24,6 +24,7 @@ class Command:
     `stdin`, `stdout` and `stderr` are a descriptor of ours (still ours to close), DEVNULL, or "pipe": a new pipe whose other end
     `Child.take_pipe` gives. `stderr="stdout"` sends both to one place. `pass_fds` maps the number that the child sees to a descriptor of ours.
     Without *argv* it is what the shim has ready (see `Program` of shim_link.py). `rlimits` are named as in resource.RLIMIT_*, in lower case, and never rise above our own.
+    A *resident* may outlive the step, if `Supervision.spare_resident` says so; *cwd* is its own then, and removed after it.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Command:
     pass_fds: Mapping[int, int] = field(default_factory=dict)
     rlimits: Mapping[str, int] = field(default_factory=lambda: {"core": 0})
     nice: int = 0
+    resident: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ SPARE_AFTER_SECONDS = 0.05  # a spare shim's start must not compete with the chi
 READY_SECONDS = (
     60.0  # how long one with a program of its own is kept idle: it has some 20 MB, and keeps its environment in use
 )
+RESIDENT_SECONDS = 20.0  # and one that a browser is left in, which has ten times as much
 
 
 def utc_now() -> datetime:
@@ -85,17 +86,19 @@ class ShimPool:
 
     @contextlib.asynccontextmanager
     async def lease(
-        self, limits: Limits | None = None, *, stage: str = "", program: Program = PLAIN
+        self, limits: Limits | None = None, *, stage: str = "", program: Program = PLAIN, resident: str | None = None
     ) -> AsyncIterator[Supervision]:
         """
-        Lend a shim for one step; on leaving, every descendant is ended and gone.
+        Lend a shim for one step; on leaving, every descendant is ended and gone, but for a resident that was spared.
+
+        One with the *resident* of that key is taken first, and none with another.
 
         Raises:
             BackpressureError: the machine has no process or descriptor to spare.
             ChildrenRemainError: on leaving; the kernel did not let them die in time.
         """
         limits = limits or Limits()
-        link = self._take() if program == PLAIN else self._take_ready(program)
+        link = self._take() if program == PLAIN else self._take_ready(program, resident)
         step = Supervision(link, limits, stage, self._clock)
         try:
             await step.begin()
@@ -123,10 +126,15 @@ class ShimPool:
             self._refill = asyncio.get_running_loop().call_later(SPARE_AFTER_SECONDS, self._fill)
         return link
 
-    def _take_ready(self, program: Program) -> ShimLink:
+    def _take_ready(self, program: Program, resident: str | None) -> ShimLink:
         if not self._open:
             raise RuntimeError("the pool is closed")
-        for link in [link for link in reversed(self._ready) if link.program == program]:
+        fitting = [
+            link
+            for link in reversed(self._ready)
+            if link.program == program and (link.resident is None or link.resident.key == resident)
+        ]
+        for link in sorted(fitting, key=lambda link: link.resident is None):
             if link.alive:
                 self._ready.pop(link).cancel()
                 return link
@@ -146,7 +154,8 @@ class ShimPool:
         if not (clean and link.alive and self._open):
             self._discard(link)
         elif link.program != PLAIN:
-            self._ready[link] = asyncio.get_running_loop().call_later(READY_SECONDS, self._discard_ready, link)
+            idle_seconds = RESIDENT_SECONDS if link.resident else READY_SECONDS
+            self._ready[link] = asyncio.get_running_loop().call_later(idle_seconds, self._discard_ready, link)
             if len(self._ready) > self._spare:
                 self._discard_ready(next(iter(self._ready)))
         elif len(self._idle) < self._spare:

@@ -72,13 +72,19 @@ class Usage:
         self.peak_processes = max(self.peak_processes, sample.processes)
         self.cpu_seconds = max(self.cpu_seconds, children_cpu_seconds() - self._cpu_before + sample.cpu_seconds)
 
+    def leave_out(self, cpu_seconds: float) -> None:
+        """
+        Count what a child that joins the step has used before for nothing.
+        """
+        self._cpu_before += cpu_seconds
+
     def add_dead(self, dead: Dead) -> None:
         self.peak_rss_bytes = max(self.peak_rss_bytes, dead.max_rss_bytes)  # a life shorter than a sample counts too
         self.peak_processes = max(self.peak_processes, 1)
 
-    def close(self) -> None:
+    def close(self, living_cpu_seconds: float = 0.0) -> None:
         self.rss_bytes = self.processes = 0
-        self.cpu_seconds = max(self.cpu_seconds, children_cpu_seconds() - self._cpu_before)
+        self.cpu_seconds = max(self.cpu_seconds, children_cpu_seconds() - self._cpu_before + living_cpu_seconds)
 
     def facts(self) -> dict[str, float]:
         mean = int(self._byte_seconds / self._measured_seconds) if self._measured_seconds else self.peak_rss_bytes
@@ -142,7 +148,7 @@ def threads(pid: int) -> list[str]:
         return [entry.name for entry in entries]
 
 
-def measure(pids: list[int]) -> Sample:
+def measure(pids: Iterable[int]) -> Sample:
     rss_pages = ticks = processes = 0
     for pid in pids:
         with contextlib.suppress(OSError):

@@ -10,18 +10,21 @@ until none is left, and goes. It must start fast and stay small, so it needs the
 Messages are JSON, one to a line; file descriptors travel beside them (SCM_RIGHTS).
 
     worker says                                               shim answers
-    spawn    name argv cwd env targets rlimits nice           started name pid | failed name errno reason
+    spawn    name argv cwd env targets rlimits nice resident  started name pid | failed name errno reason
+    use      the resident is of this step from now on         -
     watch    limits {memory, processes, cpu}                  exceeded kind limit seen, when everything is killed already
     signal   name|null sig                                    -
     sweep    pipe sig: to strays that hold that pipe open     -
     stop     grace_seconds: TERM to all, then KILL            stopped, with the usage so far, when none is left
-    end      grace_seconds: the same, and be as new           ended, with the usage of all that ran, when none is left
+    end      grace_seconds keep: the same, and be as new      ended, with the usage of all that ran, when none is left
 
     of its own accord: exited name code signal order user_seconds system_seconds max_rss_bytes
                        sample, the usage so far, about once a second while children run
 
 A stray is a descendant whose named ancestor has ended, such as a daemon that a tap left behind: while it holds the pipe, the reader at the
 other end never sees the end of the data.
+A resident is a child that may outlive its step, at most one: an `end` that says *keep* spares it and what is below it, and the next step may
+use it. Until then it is no part of that step, and counts towards none of its limits. The folder it was given is removed after its death.
 `order` counts the looks in which dead children were found: two children with one order died too close together to tell apart.
 Elsewhere than on Linux there is no subreaper: then the process groups of the named children are ended, and nothing is measured.
 """
@@ -43,6 +46,7 @@ from headrace.runners.launch import DEAF_TO, PR_SET_CHILD_SUBREAPER, PR_SET_NAME
 from headrace.runners.process_tree import (
     KILL_AGAIN_SECONDS,
     Usage,
+    below,
     collect_dead,
     descendants,
     fair_bytes,
@@ -127,6 +131,29 @@ class Channel:
         return taken
 
 
+class Resident:
+    """
+    The child that may outlive its step, if there is one.
+    """
+
+    def __init__(self, pid: int | None = None, folder: str | None = None) -> None:
+        self.pid = pid
+        self.in_use = pid is not None
+        self.spared = False
+        self._folder = folder
+
+    def tree(self) -> frozenset[int]:
+        return frozenset((self.pid, *below(self.pid)) if self.pid is not None else ())
+
+    def bury(self) -> None:
+        """
+        Remove what it has left on the disk.
+        """
+        if self._folder is not None:
+            remove_folder(self._folder)
+            self._folder = None
+
+
 class Shim:
     """
     One step's parent: spawns, watches, reaps, ends.
@@ -136,9 +163,11 @@ class Shim:
         self._channel = channel
         self._program = program
         self._wakeup = wake_on_child_death()
+        self._resident = Resident()
         self._be_as_new()
 
     def _be_as_new(self) -> None:
+        self._resident.in_use = False
         self._names: dict[int, str] = {}
         self._limits: dict[str, float] = {}
         self._usage = Usage()
@@ -165,6 +194,7 @@ class Shim:
             pass
         finally:  # whatever ends us, even a bug, ends them first
             kill_until_none_is_left(self._names)
+            self._resident.bury()
 
     def _wait_milliseconds(self) -> float | None:
         due_at = min(self._sample_at, self._kill_at)
@@ -180,12 +210,24 @@ class Shim:
                 self._signal(message["name"], message["sig"])
             case "sweep":
                 signal_all(holders(strays(self._names), message["pipe"]), message["sig"])
+            case "use":
+                self._resident.in_use = True
+                self._usage.leave_out(measure(self._resident.tree()).cpu_seconds)
             case "stop" | "end" as order:
                 self._refusing = True
                 self._closing = "ended" if order == "end" else "stopped"
+                self._resident.spared = bool(message.get("keep"))
                 self._kill_at = min(self._kill_at, time.monotonic() + message["grace_seconds"])
-                signal_all(descendants(self._names), signal.SIGTERM)
+                signal_all(self._doomed(), signal.SIGTERM)
                 self._reap()
+
+    def _doomed(self) -> list[int]:
+        """
+        Find what a step that ends takes with it.
+        """
+        found = descendants(self._names)
+        spared = self._resident.tree() if self._resident.spared else ()
+        return [pid for pid in found if pid not in spared]
 
     def _spawn(self, message: Message) -> None:
         name = message["name"]
@@ -201,6 +243,8 @@ class Shim:
         finally:
             close_all(fds)
         self._names[pid] = name
+        if message.get("resident"):
+            self._resident = Resident(pid, message["cwd"])
         now = time.monotonic()
         self._sample_at = min(self._sample_at, now + SHORTEST_SAMPLE_SECONDS)
         self._report_at = min(self._report_at, now + REPORT_SECONDS)
@@ -219,6 +263,8 @@ class Shim:
         self._looks += any(dead.pid in self._names for dead in found)
         for dead in found:
             self._usage.add_dead(dead)
+            if dead.pid == self._resident.pid:
+                self._resident.pid = None
             if name := self._names.pop(dead.pid, None):
                 self._channel.send(
                     "exited",
@@ -230,7 +276,7 @@ class Shim:
                     system_seconds=dead.system_seconds,
                     max_rss_bytes=dead.max_rss_bytes,
                 )
-        if none_left:
+        if none_left or (self._resident.spared and self._closing and not self._doomed()):
             self._rest()
 
     def _rest(self) -> None:
@@ -238,21 +284,27 @@ class Shim:
         answer, self._closing = self._closing, None
         if answer is None:
             return
-        self._usage.close()
+        resident = measure(self._resident.tree())
+        self._usage.close(resident.cpu_seconds if self._resident.in_use else 0.0)
         facts = self._usage.facts()
         if answer == "ended":
             self._be_as_new()
-        self._channel.send(answer, **facts)
+        if self._resident.pid is None:
+            self._resident.bury()
+        self._channel.send(answer, **facts, resident_bytes=resident.rss_bytes)
 
     def _tick(self, now: float) -> None:
         if now >= self._kill_at:
-            signal_all(descendants(self._names), signal.SIGKILL)
+            signal_all(self._doomed(), signal.SIGKILL)
             self._kill_at = now + KILL_AGAIN_SECONDS
         if now >= self._sample_at:
             self._sample(now)
 
     def _sample(self, now: float) -> None:
         tree = descendants(self._names)
+        if not self._resident.in_use:
+            apart = self._resident.tree()
+            tree = [pid for pid in tree if pid not in apart]
         sample = measure(tree)
         memory_limit_bytes = self._limits.get("memory", NEVER)
         if sample.rss_bytes > memory_limit_bytes and sample.processes > 1:
@@ -291,6 +343,21 @@ def wake_on_child_death() -> int:
 def close_all(fds: list[int]) -> None:
     for fd in fds:
         os.close(fd)
+
+
+def remove_folder(folder: str) -> None:
+    """
+    Remove what there is of a folder; pathlib and shutil would double the start of the shim.
+    """
+    for at, folders, files in os.walk(folder, topdown=False):
+        for name in files + folders:
+            with contextlib.suppress(OSError):
+                os.unlink(f"{at}/{name}")  # noqa: PTH108 -- as above; it refuses folders
+        for name in folders:
+            with contextlib.suppress(OSError):
+                os.rmdir(f"{at}/{name}")  # noqa: PTH106 -- as above
+    with contextlib.suppress(OSError):
+        os.rmdir(folder)  # noqa: PTH106 -- as above
 
 
 def main(program: Program | None = None) -> None:

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import headrace
 
@@ -48,6 +48,24 @@ PLAIN = Program(
 )
 
 
+class Resident(Protocol):
+    """
+    What the worker knows of a child that a shim keeps from one step to the next.
+
+    Attributes:
+        key: says which steps may use it.
+        rss_bytes: of it and all below it, when its last step ended.
+    """
+
+    key: str
+    rss_bytes: int
+
+    def close(self) -> None:
+        """
+        Give back what it has in this process; the child itself is the shim's to end.
+        """
+
+
 class ShimGoneError(Exception):
     """
     The shim does not listen any more; for this room only.
@@ -61,6 +79,7 @@ class ShimLink:
 
     def __init__(self, program: Program = PLAIN) -> None:
         self.program = program
+        self.resident: Resident | None = None
         self._loop = asyncio.get_running_loop()
         self._socket, theirs = socket.socketpair()
         with theirs:
@@ -146,6 +165,12 @@ class ShimLink:
             self._loop.remove_reader(self._socket)
             self._loop.remove_writer(self._socket)
             self._socket.close()
+            self.forget_resident()
+
+    def forget_resident(self) -> None:
+        resident, self.resident = self.resident, None
+        if resident is not None:
+            resident.close()
 
     async def close(self) -> None:
         """

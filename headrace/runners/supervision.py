@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from headrace.core.errors import ChildrenRemainError, ShimLostError, SpawnError
 from headrace.runners.command import Command, Exit, LimitExceeded, Limits, ResourceUsage
-from headrace.runners.shim_link import Program, ShimGoneError, ShimLink
+from headrace.runners.shim_link import Program, Resident, ShimGoneError, ShimLink
 from headrace.runners.streams import Stream, close_pipes, open_streams
 
 KILL_SECONDS = 10.0  # how long the dead may take to be gone
@@ -78,6 +78,7 @@ class Supervision:
         self.usage = ResourceUsage()
         self.children: dict[str, Child] = {}
         self._link = link
+        self._sparing = False
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._starting: dict[str, tuple[dict[Stream, int], asyncio.Future[dict[str, Any]]]] = {}
@@ -94,6 +95,33 @@ class Supervision:
         What the shim is; a command without an argv runs what it has ready.
         """
         return self._link.program
+
+    @property
+    def resident(self) -> Resident | None:
+        """
+        The child that a step before this one has left in the shim, or that this one may leave there.
+        """
+        return self._link.resident
+
+    @resident.setter
+    def resident(self, resident: Resident) -> None:
+        self._link.forget_resident()
+        self._link.resident = resident
+
+    async def use_resident(self) -> None:
+        """
+        Let what a step before this one has left belong to this one: it counts towards the limits from now on.
+
+        Raises:
+            ShimLostError: the shim was killed.
+        """
+        await self._tell({"do": "use"})
+
+    def spare_resident(self) -> None:
+        """
+        Let the resident outlive the step.
+        """
+        self._sparing = True
 
     async def begin(self) -> None:
         """
@@ -188,7 +216,7 @@ class Supervision:
         self._disarm()
         if not self._ended.is_set():
             with contextlib.suppress(ShimLostError):
-                await self._tell({"do": "end", "grace_seconds": grace_seconds})
+                await self._tell({"do": "end", "grace_seconds": grace_seconds, "keep": self._sparing})
                 await self._within(self._ended, grace_seconds)
         return self.usage
 
@@ -227,6 +255,10 @@ class Supervision:
                 self._none_left.set()
             case "ended":
                 self._use(message)
+                if self._link.resident and message["resident_bytes"]:
+                    self._link.resident.rss_bytes = message["resident_bytes"]
+                else:
+                    self._link.forget_resident()
                 self._none_left.set()
                 self._ended.set()
 
@@ -312,6 +344,7 @@ def spawn_message(command: Command, targets: list[int]) -> dict[str, Any]:
         "targets": targets,
         "rlimits": dict(command.rlimits),
         "nice": command.nice,
+        "resident": command.resident,
     }
 
 

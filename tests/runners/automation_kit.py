@@ -21,7 +21,7 @@ from headrace.runners.automation import AutomationRunner
 from headrace.runners.environments import Environments
 from headrace.runners.item_call import ItemCall
 from headrace.runners.job_root import JobRoot
-from headrace.runners.process import Limits, ShimPool
+from headrace.runners.process import Limits, ResourceUsage, ShimPool
 from headrace.runners.shim_link import PLAIN
 from headrace.runners.stage import Stage
 
@@ -55,6 +55,7 @@ class Automations:
         self.log = KeptLog()
         self.root = JobRoot(folder / "item")
         self.pids: list[int] = []
+        self.usage = ResourceUsage()
         self._pool = pool
         self._run = AutomationRunner(environments, self.kept)
 
@@ -95,6 +96,7 @@ class Automations:
         async with self.stage(call, limits, secrets, forked=forked) as stage:
             end = await self._run(stage, call)
             self.pids = [child.pid for child in stage.children.children.values()]
+        self.usage = stage.children.usage
         return end
 
     @asynccontextmanager
@@ -104,7 +106,9 @@ class Automations:
         self.root.prepare()
         async with job_log(self.log, *secrets) as book:
             program = await self._run.program(book, call) if forked else PLAIN
-            lease = self._pool.lease(limits or Limits(grace_seconds=0.2), stage=call.name, program=program)
+            resident = self._run.resident(program, call, {})
+            bounds = limits or Limits(grace_seconds=0.2)
+            lease = self._pool.lease(bounds, stage=call.name, program=program, resident=resident)
             async with lease as children:
                 yield Stage(
                     name=call.name,
