@@ -26,7 +26,7 @@ MARK = "mark-of-acme"
 FILLED = {
     "env_id": "demo", "workspace": "demo", "flow_id": "flights", "flow": "flights", "connector": "tap-flights",
     "connector_id": "tap-flights", "tap": "tap-flights", "stream": "people", "number": "1", "version": "1", "ordinal": "0",
-    "path": "sync-output/people.csv",
+    "path": "sync-output/people.csv", "pipeline": "daily", "project": "demo", "batch": "demo-batch",
 }  # fmt: skip
 OPEN = {
     "/hotglue/openapi.json",
