@@ -65,6 +65,6 @@ async def _kept(step: Checkout, desk: Desk, projects: StoredProjects, clone: Pat
             f"The repository has no directory {step.directory}.", "Correct the workspace's repositoryDirectory."
         )
     commit = await asyncio.to_thread(commit_of, clone)
-    digest = await projects.keep(folder)
+    digest = await projects.keep(folder, before=step.before)
     desk.book.write(f"Commit {commit} is stored.", stage=step.name)
     return Succeeded({"digest": digest, "commit": commit, "exit_code": 0})

@@ -4,13 +4,13 @@ A Matatika job again: the same command under a new id.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from uuid import UUID
 
 from msgspec.structs import replace
 
 from headrace.core.job import NewJob
-from headrace.core.plan import Command, Plan
+from headrace.core.plan import AnyStep, Checkout, Command, Plan
 from headrace.core.rerun import Renewal
 
 
@@ -45,10 +45,13 @@ class RenewMatatika:
                 "arguments": [names.get(word, word) for word in job.details.get("arguments", ())],
             },
         )
-        steps = tuple(
-            replace(step, argv=tuple(names.get(word, word) for word in step.argv))
-            if isinstance(step, Command)
-            else step
-            for step in again.plan.steps
-        )
+        steps = tuple(_renewed(step, names) for step in again.plan.steps)
         return new, replace(again.plan, steps=steps, variables={**again.plan.variables, "JOB_ID": str(job_id)})
+
+
+def _renewed(step: AnyStep, names: Mapping[str, str]) -> AnyStep:
+    if isinstance(step, Command):
+        return replace(step, argv=tuple(names.get(word, word) for word in step.argv))
+    if isinstance(step, Checkout):  # another project may be in force by now
+        return replace(step, before=None)
+    return step

@@ -39,6 +39,21 @@ if mode == "fail-once" and first_time:
     print("CRITICAL the source went away", file=sys.stderr, flush=True)
     sys.exit(3)
 """,
+    # Knows files by their whole path and their time, as taps for files do, and reads those that are new to it.
+    "watchful": """
+import json, pathlib, sys
+state = json.loads(pathlib.Path(sys.argv[sys.argv.index("--state") + 1]).read_text()) if "--state" in sys.argv else {}
+seen = state.get("seen", {})
+schema = {"type": "object", "properties": {"id": {"type": "integer"}}}
+print(json.dumps({"type": "SCHEMA", "stream": "flights", "schema": schema, "key_properties": ["id"]}))
+for file in sorted(pathlib.Path.cwd().glob("data/*.json")):
+    written = file.stat().st_mtime
+    if written > seen.get(str(file), 0):
+        for record in json.loads(file.read_text()):
+            print(json.dumps({"type": "RECORD", "stream": "flights", "record": record}))
+        seen[str(file)] = written
+print(json.dumps({"type": "STATE", "value": {"seen": seen}}), flush=True)
+""",
 }
 
 
