@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from headrace.core.errors import InvalidError
 from headrace.dialects.intuned.wire import JobBody, Notification, S3Sink, Sink, WebhookSink
 
 MASK: Final = "********"
@@ -21,7 +22,11 @@ _PASSWORD = re.compile(r"(?<=://)([^:/\s]*):([^/\s]*)(?=@)")  # up to the last @
 def secrets_of(body: JobBody) -> dict[str, Any]:
     """
     Collect the parts of a definition that are sealed, as plain JSON values.
+
+    Raises:
+        InvalidError: one of them is the mask that is shown in its place, and stands for nothing that is kept.
     """
+    _refuse_masks(body)
     found = {
         "sink": msgspec.to_builtins(body.sink),
         "proxy": body.proxy,
@@ -29,6 +34,24 @@ def secrets_of(body: JobBody) -> dict[str, Any]:
         "notifications": msgspec.to_builtins(body.notifications),
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _refuse_masks(body: JobBody) -> None:
+    values: dict[str, str] = {"proxy": body.proxy or "", "configuration.proxy": body.configuration.proxy or ""}
+    match body.sink:
+        case WebhookSink(headers=headers) if headers:
+            values |= {f"sink.headers.{name}": value for name, value in headers.items()}
+        case S3Sink(access_key_id=key, secret_access_key=secret):
+            values |= {"sink.accessKeyId": key, "sink.secretAccessKey": secret}
+    for number, each in enumerate(body.notifications or ()):
+        values |= {f"notifications[{number}].headers.{name}": value for name, value in (each.headers or {}).items()}
+    for field, value in values.items():
+        if value == MASK or f":{MASK}@" in value:
+            raise InvalidError(
+                f"The field `{field}` has the mask that is shown in the place of a secret.",
+                "Give the secret itself: one that is kept is for the same address alone.",
+                field=field,
+            )
 
 
 def masked(body: JobBody) -> JobBody:

@@ -116,16 +116,21 @@ async def test_update_job(api: Any) -> None:
 
 async def test_a_mask_sent_to_another_address_tells_it_no_secret(api: Any) -> None:
     """
-    Secrets are put back only where they were.
+    Secrets are put back only where they were; elsewhere the mask is refused, for nothing could be sent with it.
     """
     await api("POST", "/jobs", WHOLE)
     shown = (await api("GET", "/jobs/whole-job")).json()
 
     elsewhere = {**shown["sink"], "url": "http://127.0.0.1:1025/elsewhere"}
-    await api("PUT", "/jobs/whole-job", {"payload": BODY["payload"], "configuration": {}, "sink": elsewhere})
+    changed = await api("PUT", "/jobs/whole-job", {"payload": BODY["payload"], "configuration": {}, "sink": elsewhere})
+    copied = await api("POST", "/jobs", {**shown, "id": "copy-of-it", "proxy": None})
+    proxied = await api("POST", "/jobs", {**BODY, "id": "copy-of-it", "proxy": shown["proxy"]})
 
+    assert [reply.status_code for reply in (changed, copied, proxied)] == [400, 400, 400]
+    assert "sink.headers.authorization" in changed.json()["message"]
     kept = (await api.services.batches.get(api.kit.house.workspace.id, "demo", "whole-job")).secrets
-    assert kept["sink"]["headers"] == {"authorization": "********"}
+    assert kept["sink"]["headers"] == {"authorization": "top-secret"}
+    assert [job["id"] for job in (await api("GET", "/jobs")).json()] == ["whole-job"]
 
 
 async def test_delete_job(api: Any) -> None:
