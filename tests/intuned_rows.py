@@ -104,6 +104,7 @@ ROWS: Final[dict[str, dict[str, str]]] = {
         "Create Job": "test_create_job",
         "Update Job": "test_update_job",
         "Get Jobs, fields": "test_get_jobs",
+        "Get Jobs, schedule_id": "test_get_jobs",
         "Get Jobs, unset": UNSET,
         "Get Job, fields": "test_get_job",
         "Get Job, unset": UNSET,

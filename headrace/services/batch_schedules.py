@@ -18,6 +18,7 @@ from headrace.core.schedule import next_after, parse
 from headrace.services.batches import Batches
 from headrace.services.schedules import SchedulePlace, Schedules
 from headrace.store.batch_schedules import BatchName
+from headrace.store.batch_schedules import BatchSchedule as BatchSchedule  # what `of_project` gives
 from headrace.store.batch_schedules import BatchSchedules as Table
 
 log = structlog.get_logger(__name__)
@@ -70,11 +71,11 @@ class BatchSchedules:
         found = await self._schedules.find(self._place(batch.workspace_id, batch.project, batch.name))
         return found.next_at if found else None
 
-    async def next_times(self, workspace_id: UUID, project: str) -> dict[str, datetime]:
+    async def of_project(self, workspace_id: UUID, project: str) -> dict[str, BatchSchedule]:
         """
-        Give when each batch of a project comes next, by its name; those that do not are left out.
+        Give the schedules of a project's batches, by the batch's name; those without one are left out.
         """
-        return await self._table.next_times(workspace_id, project)
+        return await self._table.of_project(workspace_id, project)
 
     async def tick(self) -> int:
         """

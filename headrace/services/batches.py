@@ -159,8 +159,7 @@ class Batches:
         Raises:
             ConflictError: the batch is paused.
         """
-        if batch.paused:
-            raise ConflictError("The job is paused.", "Resume it first.")
+        refuse_paused(batch)
         job = (await self._jobs.submit(new, plan)).job
         if job.final:
             return job
@@ -186,7 +185,12 @@ class Batches:
             raise ConflictError("The job run has not ended.", "Wait for it, or end it first.")
         items = [item async for item in self._fan_outs.every_item(job.id) if item.state is not StepState.COMPLETED]
         if not items:
-            raise ConflictError("All runs of the job run completed.", "Trigger the job to run all of them again.")
+            what = (
+                "All runs of the job run completed."
+                if job.items is not None
+                else "The job run has no runs: it never began."
+            )
+            raise ConflictError(what, "Trigger the job to run all of them.")
         plan, sealed = await self._fan_outs.plan_of(job.id)
         return job, plan, sealed, items
 
@@ -226,6 +230,15 @@ class Batches:
             await self._fan_outs.terminate(job_id, by=by)
         except FinalStateError:
             return  # it ended by itself meanwhile
+
+
+def refuse_paused(batch: Batch) -> None:
+    """
+    Raises:
+        ConflictError: the batch is paused.
+    """
+    if batch.paused:
+        raise ConflictError("The job is paused.", "Resume it first.")
 
 
 def definition_of(batch: Batch) -> str:

@@ -29,6 +29,16 @@ class BatchName:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class BatchSchedule:
+    """
+    A batch's schedule; *next_at* is None while it does not come.
+    """
+
+    id: UUID
+    next_at: datetime | None
+
+
 class BatchSchedules:
     """
     The tables `batch` and `schedule` together.
@@ -38,18 +48,18 @@ class BatchSchedules:
         self._database = database
         self._dialect = dialect
 
-    async def next_times(self, workspace_id: UUID, project: str) -> dict[str, datetime]:
+    async def of_project(self, workspace_id: UUID, project: str) -> dict[str, BatchSchedule]:
         """
-        Give when each batch of a project comes next, by its name; those that do not are left out.
+        Give the schedules of a project's batches, by the batch's name; those without one are left out.
         """
         rows = await self._database.all(
             """
-            select definition, next_at from schedule
-            where workspace_id = %(workspace_id)s and dialect = %(dialect)s and tenant_id = %(project)s and next_at is not null
+            select definition, id, next_at from schedule
+            where workspace_id = %(workspace_id)s and dialect = %(dialect)s and tenant_id = %(project)s
             """,
             {**self._of, "workspace_id": workspace_id, "project": project},
         )
-        return {row["definition"]: row["next_at"] for row in rows}
+        return {row["definition"]: BatchSchedule(row["id"], row["next_at"]) for row in rows}
 
     async def out_of_step(self) -> list[BatchName]:
         """

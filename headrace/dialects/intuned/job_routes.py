@@ -68,8 +68,8 @@ class JobRoutes:
     async def all(self, request: Request) -> Response:
         place = await self._places.project(request, Scope.READ)
         found = await self._services.batches.of_project(place.workspace.id, place.project.name)
-        coming = await self._services.schedules.next_times(place.workspace.id, place.project.name)
-        return json_reply([listed_job(batch, shown_of(batch), next_at=coming.get(batch.name)) for batch in found])
+        schedules = await self._services.schedules.of_project(place.workspace.id, place.project.name)
+        return json_reply([listed_job(batch, shown_of(batch), schedules.get(batch.name)) for batch in found])
 
     async def create(self, request: Request) -> Response:
         place = await self._places.project(request, Scope.DEFINE)

@@ -17,12 +17,14 @@ from headrace.dialects.intuned.causes import ANOTHER, SESSION_REASONS, code_of, 
 from headrace.dialects.intuned.ids import project_id
 from headrace.dialects.intuned.values import given, when, when_if
 from headrace.dialects.intuned.wire import JobBody
+from headrace.services.batch_schedules import BatchSchedule
 
 
-def listed_job(batch: Batch, shown: JobBody, *, next_at: datetime | None) -> dict[str, Any]:
+def listed_job(batch: Batch, shown: JobBody, schedule: BatchSchedule | None) -> dict[str, Any]:
     """
-    Show a batch as Get Jobs does; *next_at* is when its schedule comes next.
+    Show a batch as Get Jobs does.
     """
+    next_at = schedule.next_at if schedule else None
     return {
         "id": batch.name,
         "workspace_id": str(batch.workspace_id),
@@ -41,6 +43,7 @@ def listed_job(batch: Batch, shown: JobBody, *, next_at: datetime | None) -> dic
             auth_session=shown.session,
             proxy=_proxy_object(shown.proxy),
             reason=_pause_reason(batch),
+            schedule_id=str(schedule.id) if schedule else None,
             notifications=shown.notifications,
         ),
     }

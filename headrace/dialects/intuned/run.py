@@ -24,7 +24,7 @@ from headrace.dialects.intuned.session_wire import SessionBody, ValidateBody
 from headrace.dialects.intuned.wire import JobBody, RunAuthSession, RunBody
 from headrace.services.auth_sessions import AuthSessions
 from headrace.services.automations import Workspace
-from headrace.services.batches import Batches
+from headrace.services.batches import Batches, refuse_paused
 from headrace.services.jobs import Jobs
 from headrace.services.reruns import Repeat
 
@@ -77,6 +77,7 @@ class StartAutomations:
             ConflictError: the batch is paused.
             InvalidError: the project's settings do not fit.
         """
+        refuse_paused(batch)  # before a long list of payloads is looked at
         body = opened(shown_of(batch), batch.secrets)
         asked = replace(self._asked(place, trigger), idempotency_key=idempotency_key)
         new, plan = compile_batch(batch, body, place.project, asked)
@@ -92,6 +93,7 @@ class StartAutomations:
             NotFoundError: no such job was made of the batch.
             ConflictError: the batch is paused, or the job has not ended or has nothing to repeat.
         """
+        refuse_paused(batch)
         job, plan, sealed, items = await self._batches.failed_items(batch, job_id)
         new, plan = compile_rerun(plan, job, items, batch, self._asked(place, "rerun"))
         if repeat is not None:

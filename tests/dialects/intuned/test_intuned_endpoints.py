@@ -55,6 +55,7 @@ async def test_get_jobs(api: Any) -> None:
     assert whole["schedule"] == WHOLE["schedule"]
     assert whole["notifications"] == WHOLE["notifications"]
     assert (whole["state"], whole["source"], whole["last_run_time"]) == ("ACTIVE", "API", None)
+    assert UUID(whole["schedule_id"]) not in (UUID(whole["project_id"]), UUID(whole["workspace_id"]))
     assert "top-secret" not in reply.text
     assert set(plain) == {
         "id", "workspace_id", "project_id", "created_at", "configuration", "payload", "state", "next_run_time",
@@ -372,12 +373,15 @@ async def test_rerun_job_run(api: Any) -> None:
         again = (await api("POST", f"/jobs/demo-batch/runs/{first}/rerun")).json()["jobRunId"]
         ended = await api.ended(again)
         nothing = await api("POST", f"/jobs/demo-batch/runs/{again}/rerun")
+        await api("POST", "/jobs/demo-batch/pause")
+        paused = await api("POST", f"/jobs/demo-batch/runs/{first}/rerun")
 
     assert (ended["status"], ended["payloads"], ended["successful_runs"]) == ("SUCCESS", 1, 1)
     assert tries == {"good": 1, "flaky": 2}
     (item,) = (await api("GET", f"/jobs/demo-batch/runs/{again}/items")).json()
     assert item["apiInfo"]["parameters"] == {"of": "flaky"}
-    assert nothing.status_code == 400
+    assert (nothing.status_code, "completed" in nothing.json()["message"]) == (400, True)
+    assert (paused.status_code, "paused" in paused.json()["message"]) == (400, True)
 
 
 async def test_run_start(api: Any) -> None:
