@@ -19,6 +19,7 @@ from rich.text import Text
 from headrace.cli.output import byte_count, duration, lasted, mark_of, moment, printable, state_text
 
 _STREAMS_SHOWN = 8
+_SHORT_ID = 13  # of a UUID of version 7: its milliseconds
 _EVIDENCE = {
     "exit_code": "exit code",
     "signal": "signal",
@@ -40,9 +41,28 @@ _RESTING = {
 
 def title(job: Mapping[str, Any]) -> str:
     """
-    Name a job in one line: flow, tenant and short id.
+    Name a job in one line: what it runs, tenant and short id.
     """
-    return f"{job['definition']} for {job['tenant']}, job {job['public_id']}"
+    return f"{subject(job)} for {job['tenant']}, job {short_id(job)}"
+
+
+def subject(job: Mapping[str, Any]) -> str:
+    """
+    Say what a job runs: its flow or batch, or a pipeline by its name.
+    """
+    return str(job["name"]) if _is_uuid(job["definition"]) and job.get("name") else str(job["definition"])
+
+
+def short_id(job: Mapping[str, Any]) -> str:
+    """
+    Give what people call a job: its public id, of a UUID the first 13 characters, which commands take for the whole.
+    """
+    public_id = str(job["public_id"])
+    return public_id[:_SHORT_ID] if _is_uuid(public_id) else public_id
+
+
+def _is_uuid(text: Any) -> bool:
+    return len(str(text)) == 36 and str(text).count("-") == 4
 
 
 def short_state(job: Mapping[str, Any]) -> str:
@@ -181,7 +201,7 @@ def ending(job: Mapping[str, Any], last_lines: Sequence[str], *, now: datetime) 
         body += [
             Text("\nThe end of the log:", style="dim"),
             *(Text(f"  {printable(line)}", style="dim", no_wrap=True, overflow="ellipsis") for line in last_lines),
-            Text(f"All of it: headrace logs {job['public_id']}", style="dim"),
+            Text(f"All of it: headrace logs {short_id(job)}", style="dim"),
         ]
     style = mark_of(str(job["state"]))[1]
     return Panel(Group(*body), title=head, title_align="left", border_style=style)
@@ -224,7 +244,7 @@ def whole(job: Mapping[str, Any], *, now: datetime) -> RenderableType:
     if job.get("steps"):
         parts += [Text(), _stages(job, now=now)]
     if items := job.get("items"):
-        parts += [Text(), Text(items_text(items)), Text(f"Each of them: headrace items {job['id']}", style="dim")]
+        parts += [Text(), Text(items_text(items)), Text(f"Each of them: headrace items {short_id(job)}", style="dim")]
     if streams := _streams(job, {}):
         parts += [Text(), streams]
     parts += [Text(), _facts(job, now=now)]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, or the short one that tables show.")]
 _SEARCHED = 500
+_BEGINNING = 4  # characters of an id that are enough to look for it
 _LOG_SECONDS = 0.5
 _AWAY_SECONDS = 120.0
 
@@ -72,15 +73,16 @@ async def recent(remote: Remote, count: int, **filters: str | None) -> list[dict
 
 
 def _say_jobs(found: Sequence[Mapping[str, Any]]) -> None:
+    from headrace.cli.job_view import short_id, subject
     from headrace.cli.output import ago, duration, lasted, say_table, state_text
 
     now = datetime.now(UTC)
     say_table(
-        ("job", "flow", "tenant", "state", "asked for", "took", "cause"),
+        ("job", "runs", "tenant", "state", "asked for", "took", "cause"),
         (
             (
-                one["public_id"],
-                one["definition"],
+                short_id(one),
+                subject(one),
                 one["tenant"],
                 state_text(str(one["state"])),
                 ago(one.get("created_at"), now=now),
@@ -115,7 +117,7 @@ def job(job_id: JobId, url: Url = None, key: Key = None, home: Home = None, as_j
 
 async def find_job(remote: Remote, name: str) -> dict[str, Any]:
     """
-    Read a job by its id, or by a short one among the newest jobs.
+    Read a job by its id, or, among the newest jobs, by a short one or the beginning of its id.
 
     Raises:
         NotFoundError: there is none.
@@ -124,7 +126,8 @@ async def find_job(remote: Remote, name: str) -> dict[str, Any]:
     try:
         job_id = UUID(name)
     except ValueError:
-        same = [one for one in await recent(remote, _SEARCHED) if one["public_id"] == name]
+        known = await recent(remote, _SEARCHED)
+        same = [one for one in known if one["public_id"] == name] or _beginning(known, name)
         if not same:
             raise NotFoundError(
                 f"None of the newest {_SEARCHED} jobs is {name!r}.",
@@ -137,6 +140,12 @@ async def find_job(remote: Remote, name: str) -> dict[str, Any]:
         job_id = UUID(str(same[0]["id"]))
     found: dict[str, Any] = await remote.get(f"/jobs/{job_id}")
     return found
+
+
+def _beginning(jobs: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    if len(name) < _BEGINNING:
+        return []
+    return [one for one in jobs if str(one["id"]).startswith(name) or str(one["public_id"]).startswith(name)]
 
 
 def logs(
@@ -218,9 +227,13 @@ def cancel(job_id: JobId, url: Url = None, key: Key = None, home: Home = None, a
     found = asyncio.run(ask())
     if as_json:
         say_json(found)
-    elif not to_people():
+        return
+    if not to_people():
         print(found["id"])
-    elif found["state"] == "cancelled":
-        print(f"Job {found['public_id']} is cancelled.")
+        return
+    from headrace.cli.job_view import short_id
+
+    if found["state"] == "cancelled":
+        print(f"Job {short_id(found)} is cancelled.")
     else:
-        print(f"Job {found['public_id']} is asked to end. See how it goes: headrace job {found['public_id']}")
+        print(f"Job {short_id(found)} is asked to end. See how it goes: headrace job {short_id(found)}")

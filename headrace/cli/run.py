@@ -159,7 +159,9 @@ def say_submitted(job: Mapping[str, Any], *, as_json: bool, follow: bool) -> Non
     elif not to_people():
         print(job["id"], flush=True)
     elif not follow:
-        print(f"Job {job['public_id']} is {job['state']}. Follow it with: headrace logs -f {job['public_id']}")
+        from headrace.cli.job_view import short_id
+
+        print(f"Job {short_id(job)} is {job['state']}. Follow it with: headrace logs -f {short_id(job)}")
 
 
 def stay_with(address: Address, job: Mapping[str, Any], *, quiet: bool = False) -> dict[str, Any]:
@@ -169,7 +171,9 @@ def stay_with(address: Address, job: Mapping[str, Any], *, quiet: bool = False) 
     try:
         return asyncio.run(stay(address, str(job["id"]), quiet=quiet))
     except KeyboardInterrupt:
-        name = job["public_id"]
+        from headrace.cli.job_view import short_id
+
+        name = short_id(job)
         print(
             f"\nThe job goes on. Follow it with: headrace logs -f {name}\nEnd it with: headrace cancel {name}",
             file=sys.stderr,

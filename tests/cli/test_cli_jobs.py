@@ -38,10 +38,10 @@ async def test_jobs_are_json_for_programs(command: Command) -> None:
     assert [one["public_id"] for one in json.loads(said.out)] == ["tVN_B"]
 
 
-@pytest.mark.parametrize("name", [JOB_ID, "tVN_B"])
+@pytest.mark.parametrize("name", [JOB_ID, "tVN_B", JOB_ID[:13]])
 async def test_a_job_is_found_by_both_its_ids(command: Command, name: str) -> None:
     """
-    Tables show the short id, so commands take it.
+    Tables show the short id, or the beginning of a long one, so commands take them.
     """
     said = await command("job", name, "--json")
 

@@ -78,6 +78,16 @@ def test_the_whole_of_a_failed_job() -> None:
     assert "1 ended without a word" in text
 
 
+def test_ids_that_nobody_can_read_are_made_short() -> None:
+    """
+    A pipeline's jobs are told by its name, and a UUID by its beginning.
+    """
+    pipeline, batch = "9725a997-d511-5779-9a2a-89c35d7d2797", "01a202a6-88d6-7b70-8ac5-b6f76c06297f"
+
+    assert job_view.title(job("running", definition=pipeline, name="daily")) == "daily for acme, job tVN_B"
+    assert job_view.title(job("running", public_id=batch)) == "flights for acme, job 01a202a6-88d6"
+
+
 def test_a_job_that_calls_functions_counts_its_items() -> None:
     """
     Such a job has no stages; how far it is stands in one line, and the command that lists the items below.
@@ -91,7 +101,7 @@ def test_a_job_that_calls_functions_counts_its_items() -> None:
     ):
         assert "1,000 of 1,200 items ended, 8 failed, 2 cancelled, 4 under way" in text
         assert "stage" not in text
-    assert f"headrace items {batch['id']}" in shown(job_view.whole(batch, now=NOON))
+    assert f"headrace items {batch['public_id']}" in shown(job_view.whole(batch, now=NOON))
 
 
 def test_an_export_is_added_up() -> None:
