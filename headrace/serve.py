@@ -19,6 +19,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from headrace.api.routes import api_wire
+from headrace.console.pages import console_routes
 from headrace.deliveries.dispatcher import Dispatcher
 from headrace.deliveries.item_sinks import Senders, pause_of
 from headrace.deliveries.oauth_tokens import OAuthTokens
@@ -172,6 +173,8 @@ def web_app(p: Parts, hotglue: Tenancy, matatika: Matatika, intuned: IntunedServ
         ],
         body_limit_bytes=settings.body_limit_bytes,
         root_dialect=settings.root_dialect,
+        # A dialect at the root has `/` to itself; the console is at /console in any case.
+        pages=console_routes(at_root=not settings.root_dialect),
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from starlette.applications import Starlette
-from starlette.routing import Mount
+from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp
 
 from headrace.core.errors import InvalidError
@@ -43,19 +43,18 @@ def create_app(
     wires: Sequence[Wire],
     body_limit_bytes: int,
     root_dialect: str = "",
+    pages: Sequence[BaseRoute] = (),
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Starlette:
     """
-    Mount every wire under its prefix, the one named *root_dialect* also at the root; health and metrics beside them.
-
-    What is mounted on the result afterwards is reached only where no root dialect is.
+    Mount every wire under its prefix, the one named *root_dialect* also at the root; health, metrics and *pages* beside them.
     """
     metrics = Metrics()
     guarded = {wire.name: _guard(wire, metrics, body_limit_bytes, monotonic) for wire in wires}
     mounts = [Mount(wire.prefix, app=guarded[wire.name]) for wire in wires]
     if root_dialect:
         mounts.append(Mount("/", app=guarded[root_dialect]))
-    app = Starlette(routes=[*health_routes(services, metrics), *mounts])
+    app = Starlette(routes=[*health_routes(services, metrics), *pages, *mounts])
     app.router.redirect_slashes = False
     app.add_middleware(SafePath, refuse=partial(_refuse, wires, root_dialect))
     return app
@@ -64,7 +63,7 @@ def create_app(
 def _refuse(wires: Sequence[Wire], root_dialect: str, path: str, error: InvalidError) -> ASGIApp:
     under = [wire for wire in wires if path.startswith(f"{wire.prefix}/")]
     at_root = [wire for wire in wires if wire.name == root_dialect]
-    return (under or at_root or list(wires))[0].reply(error)
+    return Named((under or at_root or list(wires))[0].reply(error))
 
 
 def _guard(wire: Wire, metrics: Metrics, body_limit_bytes: int, monotonic: Callable[[], float]) -> ASGIApp:

@@ -1,0 +1,1 @@
+"""The web console: pages that speak the core API alone."""
