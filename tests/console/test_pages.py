@@ -112,7 +112,7 @@ def test_no_module_makes_markup_of_text_or_keeps_the_key_for_long(path: str) -> 
     forbidden = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|DOMParser|localStorage|document\.cookie|indexedDB"
 
     assert re.findall(forbidden, source) == []
-    X
+    assert set(re.findall(r'from "\./([^"]+)"', source)) <= set(MODULES)
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="there is no node")
