@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import uvloop
+
 from headrace.core.fan_out import ItemEnd, NewItem
 from headrace.core.job import NewJob
 from headrace.core.outcome import Succeeded
 from headrace.core.plan import Automation, FanOut, Plan
-from headrace.dialects.intuned.project import IntunedDialect
+from headrace.dialects.intuned.dialect import IntunedDialect
 from headrace.engine.item_worker import ItemWorker, RunItem
 from headrace.engine.procrastinate import Node, ProcrastinateQueue, open_pool
 from headrace.services.admission import Admission
@@ -55,9 +57,9 @@ def run() -> list[Figure]:
 
 def on_a_server(measure: Callable[[FanOutBench], Awaitable[list[Figure]]]) -> list[Figure]:
     """
-    Let *measure* have a database server to itself.
+    Let *measure* have a database server to itself, on the event loop that a worker has.
     """
-    return asyncio.run(_on_a_server(measure))
+    return uvloop.run(_on_a_server(measure))
 
 
 async def _on_a_server(measure: Callable[[FanOutBench], Awaitable[list[Figure]]]) -> list[Figure]:

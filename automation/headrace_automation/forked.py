@@ -18,12 +18,14 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from types import ModuleType
 
 # What most calls need, so that it is there before the fork.
-from headrace_automation import asking, browser, runner  # noqa: F401
+from headrace_automation import asking, runner  # noqa: F401
 from headrace_automation.runner import main
 
 _OURS = "headrace"  # the server's package, which a project must not see
+_hidden = list[ModuleType]()
 
 
 def ready() -> Callable[[Mapping[str, str]], None]:
@@ -36,6 +38,7 @@ def ready() -> Callable[[Mapping[str, str]], None]:
     for packages in sys.argv[3:]:
         _import_playwright(packages)
     sys.path[:] = [entry for entry in sys.path if entry not in folders]
+    _hide_our_modules()
 
     def run(environment: Mapping[str, str]) -> None:
         try:
@@ -49,10 +52,22 @@ def ready() -> Callable[[Mapping[str, str]], None]:
     return run
 
 
+def _hide_our_modules() -> None:
+    """
+    Take the server's modules out of sight here, so that no call has to; the shim goes on with what it has in hand.
+
+    They are kept: to free one is to write to its pages, which each call would have to copy.
+    """
+    for name in [name for name in sys.modules if name == _OURS or name.startswith(f"{_OURS}.")]:
+        _hidden.append(sys.modules.pop(name))
+
+
 def _import_playwright(packages: str) -> None:
     sys.path.append(packages)
     with contextlib.suppress(Exception):  # the call that needs it imports it too, and says what is wrong
-        import playwright.async_api  # noqa: F401
+        import playwright.async_api  # noqa: F401 - to have it before the fork, as what follows
+
+        from headrace_automation import browser  # noqa: F401
     sys.path.remove(packages)
 
 
@@ -72,8 +87,6 @@ def _be_fresh(environment: Mapping[str, str], folder: str) -> None:
     sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # type: ignore[misc]  # noqa: SIM115 - it is ours for good
     sys.stdout = sys.__stdout__ = _writer(1, "strict")  # type: ignore[misc]  # final in a program's eyes, not in an interpreter's
     sys.stderr = sys.__stderr__ = _writer(2, "backslashreplace")  # type: ignore[misc]
-    for name in [name for name in sys.modules if name == _OURS or name.startswith(f"{_OURS}.")]:
-        del sys.modules[name]
     sys.argv[:] = [runner.__file__]
     sys.path.insert(0, folder)
     site.main()

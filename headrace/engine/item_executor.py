@@ -35,6 +35,7 @@ RESULT_BYTES = 2 * 2**20
 """Largest result of an item, as UTF-8 JSON: what Intuned documents (2026)."""
 
 _HELD_LOG_BYTES = 4 * 2**20
+_REMEMBERED_SECONDS, _REMEMBERED = 1.0, 64
 _LATEST_SECONDS = 24 * 3600.0  # a function may extend its time; not for ever
 
 
@@ -62,6 +63,7 @@ class ItemExecutor:
         self._run_item = run_item
         self._project = project
         self._clock = clock
+        self._programs: dict[tuple[Path, str, str], tuple[float, Program]] = {}
 
     async def __call__(self, work: ItemWork) -> ItemEnd:
         """
@@ -73,7 +75,7 @@ class ItemExecutor:
         try:
             call = await self._call(work)
             async with self._log(work) as (book, learned):
-                program = await self._run_item.program(book, call)
+                program = await self._program(book, call)
 
                 async def run(call: ItemCall) -> ItemEnd:
                     resident = self._run_item.resident(program, call, work.plan.variables)
@@ -118,6 +120,18 @@ class ItemExecutor:
             session_parameters=login.parameters if login else None,
             session_name=login.name if login else None,
         )
+
+    async def _program(self, book: JobLog, call: ItemCall) -> Program:
+        """
+        Say what the shim of a call's stage had best be, as it was said a moment ago: many items ask within it, each at the price of a few files.
+        """
+        now, key = asyncio.get_running_loop().time(), (call.folder, call.name, call.kind)
+        known = self._programs.get(key)
+        if known is None or now - known[0] > _REMEMBERED_SECONDS:
+            if len(self._programs) >= _REMEMBERED:
+                self._programs.clear()
+            known = self._programs[key] = (now, await self._run_item.program(book, call))
+        return known[1]
 
     async def _folder(self, work: ItemWork) -> Path:
         """

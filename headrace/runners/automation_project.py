@@ -90,19 +90,24 @@ def take_back(root: Path) -> None:
     """
     Remove the links that `lend` made, and temporary files such as a browser's profile; what the function wrote stays.
     """
-    for left in (root / _TMP).glob("*"):
+    for left in _entries(root / _TMP):
         if left.is_dir() and not left.is_symlink():
             shutil.rmtree(left, ignore_errors=True)  # a daemon that the function left may still write there
         else:
             left.unlink(missing_ok=True)
     folder = root / _WORK
-    if not folder.is_dir():
-        return
-    for entry in folder.iterdir():
+    for entry in _entries(folder):
         if entry.is_symlink():
             entry.unlink()
-    if not any(folder.iterdir()):
-        shutil.rmtree(folder)
+    with contextlib.suppress(OSError):  # the function has written there, or there is none
+        folder.rmdir()
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:  # there is none, or what the function has put in its place
+        return []
 
 
 @contextlib.contextmanager

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
 
 MAX_FDS = 64  # in one message; the kernel allows 253
 SAMPLE_SECONDS, SHORTEST_SAMPLE_SECONDS, REPORT_SECONDS = 0.25, 0.02, 1.0
+FIRST_SAMPLE_SECONDS = 0.1  # most calls of automations have ended by then, and a look costs a tenth of one
 GROWTH_BYTES_PER_SECOND = 4 << 30  # how fast a greedy process fills memory: the nearer the limit, the oftener we look
 NEVER = float("inf")
 
@@ -246,7 +247,9 @@ class Shim:
         if message.get("resident"):
             self._resident = Resident(pid, message["cwd"])
         now = time.monotonic()
-        self._sample_at = min(self._sample_at, now + SHORTEST_SAMPLE_SECONDS)
+        self._sample_at = min(
+            self._sample_at, now + self._unlooked_seconds(self._usage.rss_bytes, FIRST_SAMPLE_SECONDS)
+        )
         self._report_at = min(self._report_at, now + REPORT_SECONDS)
         self._channel.send("started", name=name, pid=pid)
 
@@ -313,11 +316,17 @@ class Shim:
         seen = {"memory": sample.rss_bytes, "processes": sample.processes, "cpu": self._usage.cpu_seconds}
         for kind in [kind for kind, limit in self._limits.items() if seen[kind] > limit][:1]:
             self._exceed(kind, seen[kind], tree)
-        growing_seconds = (memory_limit_bytes - sample.rss_bytes) / GROWTH_BYTES_PER_SECOND
-        self._sample_at = now + max(SHORTEST_SAMPLE_SECONDS, min(SAMPLE_SECONDS, growing_seconds))
+        self._sample_at = now + self._unlooked_seconds(sample.rss_bytes, SAMPLE_SECONDS)
         if now >= self._report_at:
             self._report_at = now + REPORT_SECONDS
             self._channel.send("sample", **self._usage.facts())
+
+    def _unlooked_seconds(self, rss_bytes: int, most_seconds: float) -> float:
+        """
+        Say how long we need not look: no process fills what is left of the memory limit in that time.
+        """
+        growing_seconds = (self._limits.get("memory", NEVER) - rss_bytes) / GROWTH_BYTES_PER_SECOND
+        return max(SHORTEST_SAMPLE_SECONDS, min(most_seconds, growing_seconds))
 
     def _exceed(self, kind: str, seen: float, tree: list[int]) -> None:
         signal_all(tree, signal.SIGKILL)  # first act, then tell: the worker may be slow to listen

@@ -128,9 +128,10 @@ class Uv:
 async def _converse(process: asyncio.subprocess.Process, stdin: bytes, take: Callable[[str], None]) -> None:
     assert process.stdin is not None  # noqa: S101 - both are pipes, by the call above
     assert process.stdout is not None  # noqa: S101
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        process.stdin.write(stdin)
-        process.stdin.close()
+    if not process.stdin.is_closing():  # it may have ended already, and uvloop refuses what asyncio drops
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            process.stdin.write(stdin)
+            process.stdin.close()
     rest = ""
     while chunk := await process.stdout.read(64 * 1024):
         *lines, rest = (rest + chunk.decode(errors="replace")).replace("\r", "\n").split("\n")
