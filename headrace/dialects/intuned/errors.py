@@ -12,9 +12,11 @@ from http import HTTPStatus
 from typing import Any
 
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from headrace.core.errors import ConflictError, HeadraceError, RetriableError
 from headrace.http.errors import STATUSES, headers_of, status_of
+from headrace.http.middleware import REQUEST_ID
 from headrace.http.reply import json_reply
 
 # Its calls know 400, 401 and 404 alone: a clash with what is there is the caller's mistake.
@@ -33,6 +35,20 @@ _CODES: Mapping[HTTPStatus, str] = {
 }
 
 
+class ErrorReply(Response):
+    """
+    An error's reply; only the request that it is sent to tells its `correlationId`.
+    """
+
+    def __init__(self, body: Mapping[str, Any], status: HTTPStatus, headers: Mapping[str, str]) -> None:
+        super().__init__(status_code=status)
+        self._said, self._more = body, headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = {**self._said, "correlationId": scope.get(REQUEST_ID, "")}
+        await json_reply(body, self.status_code, self._more)(scope, receive, send)
+
+
 def intuned_reply(error: HeadraceError) -> Response:
     """
     Answer with *error* as Intuned would.
@@ -43,8 +59,7 @@ def intuned_reply(error: HeadraceError) -> Response:
         "category": "user" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "infrastructure",
         "message": str(error),
         "retirable": isinstance(error, RetriableError),
-        "correlationId": str(error.facts.get("request_id", "")),
     }
     if "field" in error.facts:
         body["details"] = {"field": error.facts["field"]}
-    return json_reply(body, status, headers_of(error))
+    return ErrorReply(body, status, headers_of(error))

@@ -22,12 +22,12 @@ from headrace.dialects.matatika.hal import hal_reply, links_of
 from headrace.dialects.matatika.hub_routes import HubRoutes
 from headrace.dialects.matatika.job_routes import JobRoutes
 from headrace.dialects.matatika.key_routes import KeyRoutes
-from headrace.dialects.matatika.methods import one_route_a_path
 from headrace.dialects.matatika.notice_routes import NoticeRoutes
 from headrace.dialects.matatika.pipeline_routes import PipelineRoutes
 from headrace.dialects.matatika.plugin_routes import PluginRoutes
 from headrace.dialects.matatika.profile_routes import ProfileRoutes
 from headrace.dialects.matatika.workspace_routes import WorkspaceRoutes
+from headrace.http.methods import one_route_a_path
 from headrace.http.server import Wire
 
 _TOP = ("workspaces", "profiles", "apikeys", "subscriptions", "notifications", "dataplugins", "jobs", "pipelines")

@@ -139,6 +139,26 @@ MISSING = (
 )
 
 
+async def test_every_refusal_names_its_request_and_a_405_every_method(api: Any) -> None:
+    """
+    Also those that no function of the wire has made: no such path, no such method, too large, encoded, an odd path.
+    """
+    large = api.client.build_request("POST", "/demo/projects/demo/jobs", content=b" " * (4 * 2**20 + 1))
+    encoded = api.client.build_request("POST", "/demo/projects/demo/jobs", headers={"content-encoding": "gzip"})
+    asked = [
+        *(api.client.build_request(*each) for each in (("GET", "/demo"), ("PATCH", "/demo/projects/demo/jobs"))),
+        large,
+        encoded,
+        api.client.build_request("GET", "/demo/projects/demo/jobs/a%2Fb"),
+    ]
+    replies = [await api.client.send(request) for request in asked]
+
+    assert [reply.status_code for reply in replies] == [404, 405, 413, 415, 400]
+    for reply in replies:
+        assert reply.json()["correlationId"] == reply.headers["x-request-id"] != ""
+    assert set(replies[1].headers["allow"].split(", ")) == {"GET", "HEAD", "POST"}
+
+
 async def test_404_not_found(api: Any) -> None:
     await api.create()
 
