@@ -16,6 +16,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -28,6 +29,7 @@ from headrace_automation.encoding import encode
 from headrace_automation.errors import NonRetryableError, RefusedError
 
 _MESSAGE_CHARACTERS = 4_000
+_CALL_LOG = re.compile(r"\n(?:Call log:|=+ logs =+)")
 _OURS = str(Path(__file__).parent)
 _STANDARD = str(Path(os.__file__).parent)
 
@@ -181,9 +183,11 @@ def _is_on_the_way(filename: str) -> bool:
 
 def _text_of(error: BaseException) -> str:
     try:
-        return str(error)
+        text = str(error)
     except Exception:  # noqa: BLE001 - it is the user's class, and its name is told anyway
         return ""
+    # Playwright adds what it did until then: that is for the log.
+    return _CALL_LOG.split(text)[0] if type(error).__module__.startswith("playwright.") else text
 
 
 if __name__ == "__main__":

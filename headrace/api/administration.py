@@ -4,7 +4,7 @@ Keys, nodes, deliveries, and who the asking key is.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -112,6 +112,7 @@ async def list_deliveries(
     actor: Asking,
     workspace: Annotated[str | None, Query(max_length=255)] = None,
     job: UUID | None = None,
+    state: Literal["pending", "delivered", "failed"] | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> DeliveriesView:
     """
@@ -122,7 +123,7 @@ async def list_deliveries(
     found = [
         delivery
         for place in places
-        for delivery in await services.deliveries.of_workspace(place, job_id=job, limit=limit)
+        for delivery in await services.deliveries.of_workspace(place, job_id=job, state=state, limit=limit)
     ]
     found.sort(key=lambda delivery: delivery.created_at, reverse=True)
     return DeliveriesView(deliveries=[_delivery_view(delivery, actor) for delivery in found[:limit]])

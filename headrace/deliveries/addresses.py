@@ -28,6 +28,7 @@ _WEB_PORTS = frozenset({80, 443})
 _FIRST_FREE_PORT = 1024
 _NAT64 = IPv6Network("64:ff9b::/96")
 _SITE_LOCAL = IPv6Network("fec0::/10")
+_OPENED_BY_SETTING = frozenset({"a loopback address", "a private address"})
 _PRIVATE = tuple(
     ip_network(text)
     for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "::1/128", "fc00::/7")
@@ -40,7 +41,15 @@ class AddressRefusedError(OSError):
     """The name led to an address that webhooks may not go to. An `OSError`, because it is raised inside of connecting."""
 
     def __init__(self, kind: str) -> None:
-        super().__init__(errno.EACCES, f"The webhook's host leads to {kind}, which webhooks may not go to.")
+        super().__init__(errno.EACCES, refusal("The webhook's host", kind))
+
+
+def refusal(what: str, kind: str) -> str:
+    """
+    Say that *what* leads to a kind of address, as `why_refused` names it, and which setting opens it, if one does.
+    """
+    remedy = " unless the setting webhook_private_networks opens them" if kind in _OPENED_BY_SETTING else ""
+    return f"{what} leads to {kind}, and such ones are closed to deliveries{remedy}."
 
 
 def checked_url(text: str, *, what: str = "The webhook's URL") -> URL:

@@ -18,14 +18,13 @@ from urllib.parse import urlsplit
 import obstore
 from obstore.store import S3Store
 
-from headrace.deliveries.addresses import why_refused
+from headrace.deliveries.addresses import refusal, why_refused
 from headrace.deliveries.webhook import Answer
 
 if TYPE_CHECKING:
     from obstore.store import S3Config  # stands in the stubs alone
 
 _REMEMBERED_STORES = 64
-_ENDPOINT_REFUSED = "The bucket's endpoint leads to {kind}, which deliveries may not go to."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +71,8 @@ class S3Sender:
         """
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                if refusal := await self._refusal(bucket.endpoint):
-                    return Answer(error=_ENDPOINT_REFUSED.format(kind=refusal))
+                if kind := await self._refused(bucket.endpoint):
+                    return Answer(error=refusal("The bucket's endpoint", kind))
                 await obstore.put_async(self._store(bucket), key, body, attributes={"Content-Type": "application/json"})
         except TimeoutError:
             return Answer(error=f"The bucket did not take the object within {self._timeout_seconds:g} s.")
@@ -81,7 +80,7 @@ class S3Sender:
             return Answer(error=_sentence(error))
         return Answer(status=200)
 
-    async def _refusal(self, endpoint: str) -> str:
+    async def _refused(self, endpoint: str) -> str:
         # The client resolves the name again, so that an address which changes in between is not caught: endpoints are set by those who may
         # define jobs, and what is written there is their own data.
         if not endpoint:

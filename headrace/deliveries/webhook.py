@@ -229,7 +229,7 @@ def _sentence(error: Exception) -> str:
         case aiohttp.ClientConnectorError(os_error=AddressRefusedError() as refused):
             return str(refused.strerror)
         case aiohttp.ClientConnectorError(os_error=OSError(errno=errno.EACCES)):
-            return "The webhook's host leads to addresses that webhooks may not go to."
+            return "The webhook's host leads to addresses that are closed to deliveries; the setting webhook_private_networks opens private ones."
         case aiohttp.ClientConnectorError():
             return "The receiver could not be connected to."
         case aiohttp.ClientPayloadError() | aiohttp.ServerDisconnectedError() | ConnectionError():

@@ -63,7 +63,9 @@ class Bookmarks(Protocol):
 class Deliveries(Protocol):
     """The history of what was sent to others."""
 
-    async def of_workspace(self, workspace_id: UUID, *, job_id: UUID | None = None, limit: int = 100) -> Sequence[Any]:
+    async def of_workspace(
+        self, workspace_id: UUID, *, job_id: UUID | None = None, state: str | None = None, limit: int = 100
+    ) -> Sequence[Any]:
         """
         List deliveries, newest first; each shows the fields of `headrace.store.deliveries.Delivery`.
         """

@@ -143,14 +143,16 @@ class Deliveries:
         )
         return max(0.0, row["seconds"]) if row else None
 
-    async def of_workspace(self, workspace_id: UUID, *, job_id: UUID | None = None, limit: int = 100) -> list[Delivery]:
+    async def of_workspace(
+        self, workspace_id: UUID, *, job_id: UUID | None = None, state: str | None = None, limit: int = 100
+    ) -> list[Delivery]:
         rows = await self._database.all(
             f"""
             select {_COLUMNS} from delivery where workspace_id = %(workspace_id)s
-              and (%(job_id)s::uuid is null or job_id = %(job_id)s)
+              and (%(job_id)s::uuid is null or job_id = %(job_id)s) and (%(state)s::text is null or state = %(state)s)
             order by seq desc limit %(limit)s
             """,
-            {"workspace_id": workspace_id, "job_id": job_id, "limit": limit},
+            {"workspace_id": workspace_id, "job_id": job_id, "state": state, "limit": limit},
         )
         return [Delivery(**row) for row in rows]
 

@@ -222,8 +222,13 @@ async def test_deliveries_are_listed_and_sent_again(client: httpx2.AsyncClient, 
 
     (shown,) = (await client.get("/api/v1/deliveries")).json()["deliveries"]
     (hidden,) = (await client.get("/api/v1/deliveries", headers={"x-api-key": viewer})).json()["deliveries"]
+    none = (await client.get("/api/v1/deliveries?state=failed")).json()["deliveries"]
+    await house.database.run("update delivery set state = 'failed'")
+    (failed,) = (await client.get("/api/v1/deliveries?state=failed")).json()["deliveries"]
+    unknown = await client.get("/api/v1/deliveries?state=lost")
     again = await client.post(f"/api/v1/deliveries/{delivery_id}/redeliver")
 
+    assert (none, failed["id"], unknown.status_code) == ([], str(delivery_id), 400)
     assert (shown["topic"], shown["state"], shown["tenant"]) == ("JOB_COMPLETED", "pending", "acme")
     assert hidden["url"] == "https://hooks.test"
     assert again.status_code == 200

@@ -88,6 +88,7 @@ class StandIn:
     Attributes:
         stages: what GET /jobs/{id} shows, one after the other; the last one stays.
         problem: status and problem details that the next run call is answered with.
+        failed: deliveries, as the API shows them; one that is sent once more is gone from here.
         asked: every request as method, path, query and JSON body.
     """
 
@@ -96,6 +97,7 @@ class StandIn:
     lines: list[dict[str, Any]] = field(default_factory=list)
     problem: tuple[int, dict[str, Any]] | None = None
     away: int = 0
+    failed: list[dict[str, Any]] = field(default_factory=list)
     asked: list[tuple[str, str, dict[str, str], Any]] = field(default_factory=list)
     looked: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -120,6 +122,12 @@ class StandIn:
                 if self.problem:
                     return web.json_response(self.problem[1], status=self.problem[0])
                 return web.json_response(job("waiting"), status=201)
+            case ["GET", "deliveries"]:
+                wanted = request.query.get("state", "failed")
+                return web.json_response({"deliveries": self.failed if wanted == "failed" else []})
+            case ["POST", "deliveries", delivery_id, "redeliver"]:
+                self.failed = [one for one in self.failed if one["id"] != delivery_id]
+                return web.json_response({"done": True})
             case ["GET", ("problems" | "nodes" | "keys") as name]:
                 return web.json_response({name: LISTS[name]})
             case ["POST", "keys"]:

@@ -147,7 +147,10 @@ async def test_a_closed_address_is_never_connected(host: str) -> None:
         answer = await sender.send(owed(receiver.url.replace("127.0.0.1", host)), secrets="")
 
         assert receiver.received == []
-    assert answer.error == "The webhook's host leads to a loopback address, which webhooks may not go to."
+    assert answer.error == (
+        "The webhook's host leads to a loopback address, and such ones are closed to deliveries unless the setting "
+        "webhook_private_networks opens them."
+    )
     assert not answer.final
 
 
@@ -166,7 +169,7 @@ async def test_a_name_that_changes_its_mind_gains_nothing(monkeypatch: pytest.Mo
         results = [await sender.send(owed(url), secrets="") for _ in range(2)]
 
         assert receiver.received == []
-    assert all("may not go to" in answer.error for answer in results)
+    assert all("closed to deliveries" in answer.error for answer in results)
 
 
 async def test_a_url_that_may_not_be_asked_is_given_up() -> None:
