@@ -62,7 +62,7 @@ def masked(body: JobBody) -> JobBody:
         body,
         id=None,
         sink=masked_sink(body.sink),
-        proxy=masked_url(body.proxy),
+        sent_proxy=masked_url(body.proxy),
         configuration=msgspec.structs.replace(body.configuration, proxy=masked_url(body.configuration.proxy)),
         notifications=[_masked_notification(each) for each in body.notifications] if body.notifications else None,
     )
@@ -99,7 +99,7 @@ def unmasked(body: JobBody, kept: dict[str, Any]) -> JobBody:
     return msgspec.structs.replace(
         body,
         sink=_unmasked_sink(body.sink, kept.get("sink") or {}),
-        proxy=_unmasked_url(body.proxy, kept.get("proxy")),
+        sent_proxy=_unmasked_url(body.proxy, kept.get("proxy")),
         configuration=configuration,
         notifications=notifications or None,
     )
@@ -112,7 +112,7 @@ def opened(shown: JobBody, kept: dict[str, Any]) -> JobBody:
     return msgspec.structs.replace(
         shown,
         sink=msgspec.convert(kept["sink"], Sink) if "sink" in kept else None,
-        proxy=kept.get("proxy"),
+        sent_proxy=kept.get("proxy"),
         configuration=msgspec.structs.replace(shown.configuration, proxy=kept.get("configuration_proxy")),
         notifications=msgspec.convert(kept.get("notifications"), list[Notification] | None),
     )

@@ -105,11 +105,17 @@ class Notification(Model, frozen=True):
     headers: dict[str, str] | None = None
 
 
+class StoredProxy(Model, frozen=True):
+    """A proxy as Get Jobs shows it."""
+
+    url: str
+
+
 class JobBody(Model, frozen=True, rename=None):
     """
     The body of Create Job and, without its id, of Update Job.
 
-    *seed_session* is `auth_session` as the 2024 page writes it.
+    *seed_session* is `auth_session` as the 2024 page writes it. *sent_proxy* is an object where somebody sends back what Get Jobs has shown.
     """
 
     payload: list[JobPayload]
@@ -117,10 +123,14 @@ class JobBody(Model, frozen=True, rename=None):
     id: str | None = None
     schedule: JobSchedule | None = None
     sink: Sink | None = None
-    proxy: str | None = None
+    sent_proxy: str | StoredProxy | None = field(default=None, name="proxy")
     auth_session: JobAuthSession | None = None
     seed_session: JobAuthSession | None = field(default=None, name="authSession")
     notifications: list[Notification] | None = None
+
+    @property
+    def proxy(self) -> str | None:
+        return self.sent_proxy.url if isinstance(self.sent_proxy, StoredProxy) else self.sent_proxy
 
     @property
     def session(self) -> JobAuthSession | None:

@@ -115,6 +115,25 @@ async def test_update_job(api: Any) -> None:
     assert kept["proxy"] == WHOLE["proxy"]
 
 
+async def test_what_is_shown_can_be_sent_back_and_changes_nothing(api: Any) -> None:
+    """
+    Also out of Get Jobs, where the proxy is an object and fields stand that no request has.
+    """
+    await api("POST", "/jobs", {**WHOLE, "auth_session": {"id": "anna", "checkAttempts": 1}})
+    before = (await api("GET", "/jobs")).json()[0]
+    secrets = (await api.services.batches.get(api.kit.house.workspace.id, "demo", "whole-job")).secrets
+
+    for shown in (before, (await api("GET", "/jobs/whole-job")).json()):
+        shown.pop("notifications", None)
+        reply = await api("PUT", "/jobs/whole-job", {**shown, "notifications": WHOLE["notifications"]})
+        assert reply.status_code == 200, reply.text
+
+        after = (await api("GET", "/jobs")).json()[0]
+        assert after | {"notifications": None} == before | {"notifications": None}
+        now = (await api.services.batches.get(api.kit.house.workspace.id, "demo", "whole-job")).secrets
+        assert now == secrets
+
+
 async def test_a_mask_sent_to_another_address_tells_it_no_secret(api: Any) -> None:
     """
     Secrets are put back only where they were; elsewhere the mask is refused, for nothing could be sent with it.
