@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from headrace.core.errors import DefinitionError
-from headrace.core.outcome import Failed, Succeeded
+from headrace.core.outcome import Cause, Failed, Succeeded
 from headrace.core.plan import Checkout
 from headrace.engine.command_desk import Desk
 from headrace.runners.git import Credentials, GitRules, clone_command, clone_environment, require_git
+from headrace.runners.git_refusals import refusal_in
+from headrace.runners.stage import Stage
 from headrace.services.stored_projects import StoredProjects
 from headrace.store.meltano_folder import commit_of
 
@@ -55,7 +58,25 @@ async def _clone(step: Checkout, desk: Desk, rules: GitRules, clone: Path, priva
         ended = await child.wait()
         if ended.succeeded and stage.children.exceeded is None:
             return None
-        return await stage.diagnose([ended])
+        return _explained(stage, await stage.diagnose([ended]))
+
+
+def _explained(stage: Stage, failed: Failed) -> Failed:
+    """
+    Put what git or ssh said of the cause in place of their last words; a limit that was exceeded stays the cause.
+    """
+    found = refusal_in(line.text for line in stage.book.tail(stage.name))
+    if found is None or stage.children.exceeded is not None:
+        return failed
+    refusal, line = found
+    cause = Cause(
+        stage=stage.name,
+        sentence=refusal.sentence,
+        who=refusal.who,
+        instruction=refusal.instruction,
+        evidence={**failed.cause.evidence, "last_error_line": line},
+    )
+    return replace(failed, cause=cause)
 
 
 async def _kept(step: Checkout, desk: Desk, projects: StoredProjects, clone: Path) -> Succeeded:

@@ -3,6 +3,7 @@ Cloning a repository that somebody else has written, with git as a child that as
 
     no prompt       credentials come out of the environment, by a program that only prints them; ssh is in batch mode
     no foreign code hooks and templates are off, submodules are not fetched, git's own settings of the machine are not read
+    nobody's keys   those of the workspace alone, never what the worker's user has in its home
     no other way    only the schemes that the server's settings name, also where a server redirects to another
     not for ever    the step's limits hold, as for every child
 
@@ -95,17 +96,31 @@ def clone_environment(rules: GitRules, credentials: Credentials, private: Path) 
 
 
 def _ssh(rules: GitRules, credentials: Credentials, private: Path) -> str:
+    """
+    Give the command by which git starts ssh. Keys of the worker's own user and its agent open nothing: they are not the workspace's.
+    """
+    key = "none"
+    if credentials.ssh_key:
+        text = credentials.ssh_key.replace("\r\n", "\n").rstrip("\n") + "\n"
+        key = _in_option(_written(private / "key", text, 0o600))
     options: Mapping[str, str] = {
         "BatchMode": "yes",
         "ConnectTimeout": "30",
+        "IdentitiesOnly": "yes",
+        "IdentityAgent": "none",
+        "IdentityFile": key,
         "StrictHostKeyChecking": "accept-new",
-        "UserKnownHostsFile": str(rules.known_hosts or private / "known_hosts"),
+        "UserKnownHostsFile": _in_option(rules.known_hosts or private / "known_hosts"),
     }
     words = ["ssh", "-F", "/dev/null", *(word for name, value in options.items() for word in ("-o", f"{name}={value}"))]
-    if credentials.ssh_key:
-        key = _written(private / "key", credentials.ssh_key.replace("\r\n", "\n").rstrip("\n") + "\n", 0o600)
-        words += ["-i", str(key), "-o", "IdentitiesOnly=yes"]
     return shlex.join(words)
+
+
+def _in_option(file: Path) -> str:
+    """
+    Write a path as ssh reads it in an option, where blanks separate files and a percent sign begins a name for something else.
+    """
+    return '"' + str(file).replace("%", "%%") + '"'
 
 
 def _written(file: Path, text: str, mode: int) -> Path:
