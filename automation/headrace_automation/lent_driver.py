@@ -32,8 +32,12 @@ _ID = re.compile(rb'\{"id": ?("[^"]*"|-?\d+)[,}]')
 _MAY_NAME_FILES = re.compile(rb'"(?:localPaths|localDirectory|zipFile|harFile|saveAs|harOpen)"')
 _FILES = ("localDirectory", "zipFile", "harFile")
 _FILE_OF = {"saveAs": "path", "harOpen": "file"}
+# What reaches the browser itself, and so whoever has it next.
+_REACHES_FAR = re.compile(rb'"method": ?"(?:newBrowserCDPSession|startTracing|launch\w*|connectOverCDP)"')
+_NOT_ANSWERED = re.compile(rb'"method": ?"(?:__waitInfo__|waitForEventInfo)"')
 _ASIDE = "headrace"
 _ANSWER_SECONDS = 5.0
+_REST_SECONDS = 1.0
 
 
 class LentDriver:
@@ -82,6 +86,7 @@ class LentDriver:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 for context in browser.contexts:
                     await context.close()
+            async with asyncio.timeout(_REST_SECONDS):
                 await self._relay.answered()
             if browser.is_connected() and self._relay.write_down():
                 self._channel.say("orderly")
@@ -180,9 +185,11 @@ class _Relay:
         number = _id_of(frame)
         if self._to_begin and self._begun_before(number, json.loads(frame)):
             return
-        self._good = self._good and bool(number)
-        self._asked.add(number)
-        self._none_asked.clear()
+        if not number or (not self._to_begin and not self._noting and _REACHES_FAR.search(frame)):
+            self._good = False
+        if not _NOT_ANSWERED.search(frame):
+            self._asked.add(number)
+            self._none_asked.clear()
         self._send(_with_full_paths(frame) if _MAY_NAME_FILES.search(frame) else frame)
 
     def _begun_before(self, number: bytes, message: dict[str, Any]) -> bool:

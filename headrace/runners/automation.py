@@ -88,7 +88,7 @@ class AutomationRunner:
             ended = await _run(stage, call, started, folder, talk, driver)
         finally:
             await asyncio.to_thread(take_back, stage.root.folder)
-        if driver and talk.orderly and ended is not None and ended.succeeded and driver.may_stay():
+        if driver and ended is not None and ended.succeeded and driver.may_stay(used=talk.lent, orderly=talk.orderly):
             stage.children.spare_resident()
         return await _end_of(stage, call, talk, ended)
 

@@ -98,7 +98,8 @@ class Talk:
         over: set with it, or when nothing more can come.
         wanted: items that the function asked for.
         extended_at: when its time last began anew, by the loop's clock.
-        orderly: whether it says that it leaves the driver that it was lent as good as it found it.
+        lent: whether it asked for the driver.
+        orderly: whether it says that it leaves that as good as it found it.
 
     Args:
         kept: where values outlive calls.
@@ -111,6 +112,7 @@ class Talk:
         self.over = asyncio.Event()
         self.wanted: list[Wanted] = []
         self.extended_at = asyncio.get_running_loop().time()
+        self.lent = False
         self.orderly = False
         self._wanted_bytes = 0
         self._kept = kept
@@ -155,6 +157,7 @@ class Talk:
             case _Orderly():
                 self.orderly = True
             case _Driver():
+                self.lent = True
                 lent = await self._lend(report.argv, report.environment) if self._lend else "no"
                 answering.write(msgspec.json.encode({"value": lent}) + b"\n")
             case _:

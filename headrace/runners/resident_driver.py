@@ -70,10 +70,14 @@ class ResidentDriver:
         with contextlib.suppress(OSError):  # what was started in it is gone first, and the shim removes it then
             self.folder.rmdir()
 
-    def may_stay(self) -> bool:
+    def may_stay(self, *, used: bool, orderly: bool) -> bool:
         """
-        Whether it is good for another call.
+        Whether it is good for another call, after one that has *used* it or not, and left it *orderly* or not.
         """
+        if not used:
+            return self.started
+        if not orderly:
+            return False
         self._calls += 1
         self._first_bytes = self._first_bytes or self.rss_bytes
         return (

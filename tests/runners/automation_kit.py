@@ -80,18 +80,21 @@ class Automations:
 
         It is *forked* off a shim that has the runtime imported, as the server does it, or has an interpreter started for it.
         """
+        fields = {
+            "workspace_id": NOBODY,
+            "project": "demo",
+            "job_id": NOBODY,
+            "item_id": "run-1",
+            "grows": True,
+            **more,
+        }
         call = ItemCall(
             folder=self.project,
             name=name,
             parameters=json.dumps(parameters or {}).encode(),
             timeout_seconds=timeout_seconds,
             attempt=1,
-            workspace_id=NOBODY,
-            project="demo",
-            job_id=NOBODY,
-            item_id="run-1",
-            grows=True,
-            **more,
+            **fields,
         )
         async with self.stage(call, limits, secrets, forked=forked) as stage:
             end = await self._run(stage, call)

@@ -16,6 +16,7 @@ from automation_kit import Automations, failure_of, result_of
 from headrace.runners.automation_project import runtime_folder
 from headrace.runners.environments import Environments
 from headrace.runners.process import Limits, ShimPool
+from headrace.runners.process_tree import below
 
 CHROMIUM = Path("/usr/bin/chromium")
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="there is no /usr/bin/chromium: apt-get install chromium")
@@ -71,7 +72,7 @@ def automations(pool: ShimPool, environments: Environments, tmp_path: Path) -> A
 
 def gone(automations: Automations) -> bool:
     """
-    Whether no browser of this test is left: each names the item's own folder for its temporary files.
+    Whether no process of the call itself is left: each names the item's own folder for its temporary files.
     """
     mark = f"TMPDIR={automations.root.tmp}".encode()
     for process in Path("/proc").iterdir():
@@ -86,7 +87,7 @@ def gone(automations: Automations) -> bool:
 
 async def test_a_function_reads_a_page(automations: Automations, shop: str) -> None:
     """
-    The page has run its scripts; the trace that was asked for is with the item, and no browser is left.
+    The page has run its scripts; the trace that was asked for is with the item.
     """
     automations.write(
         "api/work.py",
@@ -176,12 +177,21 @@ async def test_a_page_that_never_loads_ends_with_the_call(automations: Automatio
     """
     Browser, driver and function are gone when the time is over, and the browser's profile with them.
     """
-    automations.write("api/work.py", "async def automation(page, params): await page.goto(params['url'], timeout=0)\n")
+    automations.write(
+        "api/work.py",
+        """
+        import os
+        print(os.getppid())
+        async def automation(page, params):
+            await page.goto(params["url"], timeout=0)
+        """,
+    )
 
     end = await automations.call(parameters={"url": f"{shop}/never"}, timeout_seconds=6.0)
 
     assert failure_of(end)[0] == "timeout"
     assert gone(automations)
+    assert below(int(next(text for text in automations.log.texts if text.isdigit()))) == []
     assert list(automations.root.tmp.iterdir()) == []
 
 
