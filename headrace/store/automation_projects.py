@@ -71,7 +71,9 @@ class _Settings(Struct, rename="camel"):
     auth_sessions: _AuthSessions = field(default_factory=_AuthSessions)
     proxy: _Deployed = field(default_factory=_Deployed)
     defaults: _Defaults = field(default_factory=_Defaults)
-    browser: bool | None = None  # ours: Intuned starts one for every call
+    browser: bool | None = None  # ours, as the next two: Intuned starts one for every call
+    keep_browser: bool = True
+    save_traces: bool = False
     headful: bool = False
     browser_size: _BrowserSize = field(default_factory=_BrowserSize)
 
@@ -164,6 +166,10 @@ def _settings(file: Path) -> _Settings:
 def _options(settings: _Settings) -> dict[str, Any]:
     size = {"width": settings.browser_size.width, "height": settings.browser_size.height}
     wanted = {"browser": settings.browser} if settings.browser is not None else {}
+    if not settings.keep_browser:
+        wanted["keep_browser"] = False
+    if settings.save_traces:
+        wanted["save_trace"] = True
     if settings.auth_sessions.save_traces:
         wanted["save_session_traces"] = True
     return {**wanted, "headful": settings.headful, "browser_size": size}
