@@ -45,7 +45,7 @@ from headrace.dialects.intuned.rerun import RerunBatch
 from headrace.dialects.intuned.routes import intuned_wire
 from headrace.dialects.intuned.runnable import RunnableBatches
 from headrace.dialects.matatika.compile import DIALECT as MATATIKA
-from headrace.dialects.matatika.rerun import RenewMatatika
+from headrace.dialects.matatika.rerun import RenewMatatika, SubmitAgain
 from headrace.dialects.matatika.routes import matatika_wire
 from headrace.dialects.matatika.runnable import RunnablePipelines
 from headrace.engine.ticker import Ticker
@@ -193,7 +193,7 @@ def reruns_of(p: Parts, matatika: Matatika, intuned: IntunedServices) -> Reruns:
             MATATIKA: RenewMatatika(uuid4),
         },
         items={INTUNED: RerunBatch(intuned)},
-        submit={MATATIKA: matatika.desk.jobs.submit},
+        submit={MATATIKA: SubmitAgain(matatika.desk)},
     )
 
 

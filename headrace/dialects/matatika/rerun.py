@@ -1,5 +1,5 @@
 """
-A Matatika job again: the same command under a new id.
+A Matatika job again: the same command under a new id, or the same repository's newest commit.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from headrace.core.job import NewJob
+from headrace.core.errors import ConflictError
+from headrace.core.job import Job, NewJob
 from headrace.core.plan import AnyStep, Checkout, Command, Plan
 from headrace.core.rerun import Renewal
+from headrace.dialects.matatika.desk import Desk
+from headrace.dialects.matatika.workspace_wire import Source, fields_of
 
 
 class RenewMatatika:
@@ -49,9 +52,50 @@ class RenewMatatika:
         return new, replace(again.plan, steps=steps, variables={**again.plan.variables, "JOB_ID": str(job_id)})
 
 
+class SubmitAgain:
+    """
+    Submits the new job of an old one.
+
+    What a job of a workspace brings is put in force when it ends. So it is not run again when the workspace has come to name another
+    repository, branch or directory since, or opens it with other credentials: nobody who changed that wants the former project back.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def __call__(self, new: NewJob, plan: Plan) -> Job:
+        """
+        Submit the job.
+
+        Raises:
+            ConflictError: it would bring what its workspace does not name any more.
+            ActiveJobError: a job of the same key has not ended.
+        """
+        if any(isinstance(step, Checkout) for step in plan.steps):
+            plan = await self._checked(new, plan)
+        return await self._desk.jobs.submit(new, plan)
+
+    async def _checked(self, new: NewJob, plan: Plan) -> Plan:
+        workspace = await self._desk.doors.open(new.workspace_id)
+        fields = fields_of(await self._desk.shelf.find("workspace", workspace.id))
+        now = fields.source(self._desk.git_schemes)
+        around = await self._desk.pipelines.around(workspace)
+        return replace(plan, steps=tuple(_dated(step, new, now, around.snapshot.digest) for step in plan.steps))
+
+
+def _dated(step: AnyStep, new: NewJob, now: Source, in_force: str | None) -> AnyStep:
+    if not isinstance(step, Checkout):
+        return step
+    opening = new.sealed.get(step.sealed, {}) if step.sealed else {}
+    if (step.url, step.branch, step.directory, opening) != (now.url, now.branch, now.directory, dict(now.opening)):
+        raise ConflictError(
+            "The workspace's repository, or what opens it, is not what it was when the job was made.",
+            f"Deploy the workspace: POST /workspaces/{new.workspace_id}/deployments of the Matatika wire.",
+        )
+    return replace(step, before=in_force)
+
+
 def _renewed(step: AnyStep, names: Mapping[str, str]) -> AnyStep:
-    if isinstance(step, Command):
-        return replace(step, argv=tuple(names.get(word, word) for word in step.argv))
-    if isinstance(step, Checkout):  # another project may be in force by now
-        return replace(step, before=None)
-    return step
+    if not isinstance(step, Command):
+        return step
+    return replace(step, argv=tuple(names.get(word, word) for word in step.argv))

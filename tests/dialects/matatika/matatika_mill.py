@@ -23,7 +23,7 @@ from headrace.dialects.matatika.desk import Desk
 from headrace.dialects.matatika.doors import Doors
 from headrace.dialects.matatika.follow import FollowUps
 from headrace.dialects.matatika.project import MatatikaDialect
-from headrace.dialects.matatika.rerun import RenewMatatika
+from headrace.dialects.matatika.rerun import RenewMatatika, SubmitAgain
 from headrace.dialects.matatika.routes import matatika_wire
 from headrace.dialects.matatika.run import RunPipelines
 from headrace.dialects.matatika.runnable import RunnablePipelines
@@ -178,7 +178,7 @@ class Mill:
             house.files,
             renew={DIALECT: RenewMatatika(uuid4)},
             items={},
-            submit={DIALECT: self.jobs.submit},
+            submit={DIALECT: SubmitAgain(self.desk)},
         )
 
     def client_with(self, key: str | None) -> httpx2.AsyncClient:

@@ -249,6 +249,27 @@ async def test_a_workspace_job_run_again_puts_its_project_in_force(mill: Mill, t
     assert (pipeline["name"], pipeline["status"]) == ("hello", "READY")
 
 
+async def test_a_former_repository_does_not_come_back_by_a_rerun(mill: Mill, tmp_path: Path) -> None:
+    """
+    Whoever gave the workspace another repository, or another key to it, deploys; an old job run again would undo that.
+    """
+    commit(new_repository(tmp_path / "former"), {"meltano.yml": MELTANO})
+    as_it_was = {"repositoryUrl": (tmp_path / "former").as_uri(), "repositoryBranch": "main"}
+    workspace = await _make(mill, **as_it_was)
+    job = await _latest_job(mill, workspace, "WORKSPACE_INIT")
+    as_it_was |= {"repositoryDirectory": "", "sshPrivateKey": ""}
+
+    async def run_again_with(**fields: str) -> int:
+        put = await mill.client.put(f"workspaces/{workspace}", json={**as_it_was, **fields})
+        assert put.status_code == 200, put.text
+        return (await mill.client.post(f"http://headrace.test/api/v1/jobs/{job['id']}/rerun", json={})).status_code
+
+    assert await run_again_with(repositoryUrl=(tmp_path / "new").as_uri()) == 409
+    for field in ("repositoryBranch", "repositoryDirectory", "sshPrivateKey"):
+        assert await run_again_with(**{field: "another"}) == 409, field
+    assert await run_again_with() == 201
+
+
 async def test_nothing_of_a_repository_runs_while_it_is_cloned(mill: Mill, tmp_path: Path) -> None:
     """
     No hooks, no filters, no submodules: a repository is only read.
