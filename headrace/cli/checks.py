@@ -13,7 +13,7 @@ import shutil
 import socket
 import stat
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -26,7 +26,7 @@ import aiohttp
 from headrace.cli.remote import Address, Remote, find_address, home_above
 from headrace.cli.serving import read_settings
 from headrace.core.definitions import Project
-from headrace.core.errors import HeadraceError
+from headrace.core.errors import DefinitionError, HeadraceError
 from headrace.settings import Settings
 
 _LEAST_FREE_BYTES = 200 * 2**20
@@ -211,15 +211,30 @@ def _project(settings: Settings) -> Iterator[Finding]:
         yield Finding("project", "ok", "No project folder; the server serves what the API defines.")
         return
     loaded = load_project(settings.project, os.environ, home=settings.home)
-    for problem in loaded.problems:
-        place = ":".join(str(problem.facts[name]) for name in ("file", "line") if problem.facts.get(name))
-        yield Finding("project", "fail", f"{place}: {problem.reason}" if place else problem.reason, problem.instruction)
+    yield from _mistakes("project", loaded.problems)
     if not loaded.problems:
         count = len(loaded.project.flows)
         yield Finding(
             "project", "ok", f"{settings.project} has {count} {'flow' if count == 1 else 'flows'} and no mistakes."
         )
+    yield from _automations(settings.project)
     yield from _meltano(loaded.project)
+
+
+def _automations(folder: Path) -> Iterator[Finding]:
+    from headrace.cli.automation_checks import automation_problems
+
+    count, problems = automation_problems(folder)
+    yield from _mistakes("automations", problems)
+    if count and not problems:
+        what = "The automation project has" if count == 1 else f"The {count} automation projects have"
+        yield Finding("automations", "ok", f"{what} no mistakes.")
+
+
+def _mistakes(name: str, problems: Iterable[DefinitionError]) -> Iterator[Finding]:
+    for problem in problems:
+        place = ":".join(str(problem.facts[fact]) for fact in ("file", "line") if problem.facts.get(fact))
+        yield Finding(name, "fail", f"{place}: {problem.reason}" if place else problem.reason, problem.instruction)
 
 
 def _meltano(project: Project) -> Iterator[Finding]:

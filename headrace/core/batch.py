@@ -11,6 +11,8 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
+from headrace.core.errors import DefinitionError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AutomationProject:
@@ -27,6 +29,7 @@ class AutomationProject:
         source: digest of the stored copy of the folder.
         jobs: jobs that are files of the project, by name: what each says, as the JSON of a file.
         sessions: logins that are files of the project, by name: what each is made with, as the JSON of a file.
+        problems: mistakes in its files that leave the rest of it as it is; the fact `resource` of each names what the file would define.
         options: what every call is told: `browser` (true, false, or by the function), `headful`, `browser_size`.
         proxy, sink, max_attempts, timeout_seconds: what holds where a job or run says nothing.
     """
@@ -42,6 +45,7 @@ class AutomationProject:
     source: str | None = None
     jobs: Mapping[str, bytes] = field(default_factory=dict)
     sessions: Mapping[str, bytes] = field(default_factory=dict)
+    problems: tuple[DefinitionError, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
     proxy: str | None = None
     sink: dict[str, Any] | None = None

@@ -7,13 +7,13 @@ The last good version stays in force: a settings file with a mistake changes not
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import structlog
 
 from headrace.core.batch import AutomationProject
-from headrace.core.definitions import ScriptDef
 from headrace.core.errors import DefinitionError, NotFoundError
 from headrace.store import project_files
 from headrace.store.automation_projects import project_folders, read_automation_project
@@ -21,9 +21,6 @@ from headrace.store.files import FileStore
 from headrace.store.workspaces import Workspace as Workspace  # dialects name it too, and may not ask the store
 
 log = structlog.get_logger(__name__)
-
-_NOT_FOR_JOBS = ("auth-sessions-instances/", "intuned-resources/")
-"""What no function reads and what may hold logins in plain bytes: it is not copied."""
 
 
 class Automations:
@@ -37,7 +34,24 @@ class Automations:
         self._folder = folder
         self._fingerprint = ""
         self.projects: tuple[AutomationProject, ...] = ()
-        self.problems: tuple[DefinitionError, ...] = ()
+        self._problems: tuple[DefinitionError, ...] = ()
+        self._resource_problems: tuple[DefinitionError, ...] = ()
+
+    def problems(self) -> tuple[DefinitionError, ...]:
+        """
+        List the mistakes in the projects' files, as they are now.
+        """
+        return (*self._problems, *self._resource_problems)
+
+    def note(self, problems: Sequence[DefinitionError]) -> None:
+        """
+        Take *problems* for the mistakes in what files of the projects define; log those that are new.
+        """
+        known = {(str(each), each.facts.get("file")) for each in self._resource_problems}
+        for problem in problems:
+            if (str(problem), problem.facts.get("file")) not in known:
+                _tell(problem)
+        self._resource_problems = tuple(problems)
 
     async def reload(self) -> bool:
         """
@@ -56,10 +70,10 @@ class Automations:
                 found.append(await self._read(folder))
             except DefinitionError as problem:
                 problems.append(problem)
-                log.error("definition refused", reason=problem.reason, instruction=problem.instruction, **problem.facts)
+                _tell(problem)
                 if folder in before:
                     found.append(before[folder])
-        self.projects, self.problems, self._fingerprint = tuple(found), tuple(problems), fingerprint
+        self.projects, self._problems, self._fingerprint = tuple(found), tuple(problems), fingerprint
         return True
 
     def of_workspace(self, workspace: Workspace) -> list[AutomationProject]:
@@ -80,8 +94,7 @@ class Automations:
 
     async def _read(self, folder: Path) -> AutomationProject:
         project = await asyncio.to_thread(read_automation_project, folder)
-        files = await asyncio.to_thread(project_files.files_of_script, ScriptDef(folder=folder))
-        files = {path: data for path, data in files.items() if not path.startswith(_NOT_FOR_JOBS)}
+        files = await asyncio.to_thread(project_files.files_of_automations, folder)
         digest = project_files.digest_of_files(files)
         # A running job is not touched by an edit: it calls the copy that was in force when it was asked for.
         if await self._files.get(f"automations/{digest}/.complete") is None:
@@ -89,3 +102,7 @@ class Automations:
                 await self._files.put(f"automations/{digest}/files/{path}", data)
             await self._files.put(f"automations/{digest}/.complete", b"")
         return replace(project, source=digest)
+
+
+def _tell(problem: DefinitionError) -> None:
+    log.error("definition refused", reason=problem.reason, instruction=problem.instruction, **problem.facts)

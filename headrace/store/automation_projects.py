@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -134,6 +135,7 @@ def read_automation_project(folder: Path) -> AutomationProject:
     limit = settings.replication.max_concurrent_requests or settings.replication.max_count or 1
     if limit < 1:
         raise _wrong(file, "`replication.maxConcurrentRequests` is below 1.", "Give 1 or more.")
+    jobs, sessions = _resources(folder, "jobs", "job"), _resources(folder, "auth-sessions", "auth-session")
     sink, proxy = settings.defaults.sink.deployed, settings.proxy.deployed
     return AutomationProject(
         name=name,
@@ -144,8 +146,9 @@ def read_automation_project(folder: Path) -> AutomationProject:
         api_access=settings.api_access.enabled,
         auth_sessions=settings.auth_sessions.enabled,
         recorded_sessions=settings.auth_sessions.type == "MANUAL",
-        jobs=_resources(folder, "jobs", "job"),
-        sessions=_resources(folder, "auth-sessions", "auth-session"),
+        jobs=jobs.good,
+        sessions=sessions.good,
+        problems=(*jobs.problems, *sessions.problems),
         options=_options(settings),
         proxy=proxy if isinstance(proxy, str) else None,
         sink=sink if isinstance(sink, dict) else None,
@@ -186,29 +189,34 @@ def _apis(folder: Path) -> list[str]:
     )
 
 
-def _resources(folder: Path, kind: str, ending: str) -> dict[str, bytes]:
+@dataclass(frozen=True, slots=True)
+class _Resources:
+    good: dict[str, bytes]
+    problems: list[DefinitionError]
+
+
+def _resources(folder: Path, kind: str, ending: str) -> _Resources:
     """
     Read the files of a kind below `intuned-resources`, such as `jobs/**/<name>.job.json`, as JSON by name; what folder one is in says nothing.
     """
-    found: dict[str, bytes] = {}
+    found = _Resources({}, [])
     for file in sorted((folder / "intuned-resources" / kind).rglob(f"*.{ending}.json*")):
         name, _, suffix = file.name.partition(f".{ending}.")
         if suffix not in ("json", "jsonc") or not file.is_file():
             continue
-        if name in found:
-            raise _wrong(
-                file,
-                f"Two files of the project define the {ending} {name!r}.",
-                "Give one of them another name.",
-                folder,
-            )
+        if name in found.good:
+            problem = f"Two files of the project define the {ending} {name!r}; the other one holds."
+            found.problems.append(_wrong(file, problem, "Give one of them another name.", folder, resource=name))
+            continue
         try:
-            found[name] = msgspec.json.encode(jsonc(file.read_text("utf-8")))
+            found.good[name] = msgspec.json.encode(jsonc(file.read_text("utf-8")))
         except (OSError, ValueError) as error:
-            raise _wrong(file, f"The file cannot be read: {error}.", "Correct it.", folder) from error
+            problem = f"The file cannot be read: {error}."
+            found.problems.append(_wrong(file, problem, "Correct it.", folder, resource=name))
     return found
 
 
-def _wrong(file: Path, reason: str, instruction: str, folder: Path | None = None) -> DefinitionError:
+def _wrong(file: Path, reason: str, instruction: str, folder: Path | None = None, **facts: Any) -> DefinitionError:
     folder = folder or file.parent
-    return DefinitionError(reason, instruction, file=f"automations/{folder.name}/{file.relative_to(folder).as_posix()}")
+    shown = f"automations/{folder.name}/{file.relative_to(folder).as_posix()}"
+    return DefinitionError(reason, instruction, file=shown, **facts)

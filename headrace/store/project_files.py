@@ -40,6 +40,9 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
+_NOT_FOR_FUNCTIONS = ("auth-sessions-instances/", "intuned-resources/", "node_modules/")
+
+
 def files_of_script(script: ScriptDef) -> dict[str, bytes]:
     """
     Everything that is copied to a job for its script: paths inside the flow's folder, sorted, and what the files hold.
@@ -51,6 +54,18 @@ def files_of_script(script: ScriptDef) -> dict[str, bytes]:
         DefinitionError: the folder is too large (32 MiB, 2,000 files), a link leads out of it, or a file cannot be read or named.
     """
     return _files_of(Path(script.folder), lambda name: not is_definition(name))
+
+
+def files_of_automations(folder: Path) -> dict[str, bytes]:
+    """
+    Everything that is copied to a job for the functions of an automation project; see `files_of_script` for what is left out besides.
+
+    Not copied: packages that were installed for Node on this machine, logins of this machine in plain bytes, and what no function reads.
+
+    Raises:
+        DefinitionError: as `files_of_script`.
+    """
+    return _files_of(folder, lambda name: not name.startswith(_NOT_FOR_FUNCTIONS))
 
 
 def _files_of(folder: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
@@ -137,6 +152,6 @@ def _refuse_way_out(folder: Path, file: Path) -> None:
 def _too_large(folder: Path, file: Path) -> DefinitionError:
     return DefinitionError(
         f"The folder of {folder.name} is too large to be copied to each job: over {LIMIT_FILES} files or {LIMIT_BYTES >> 20} MiB at {file.name}.",
-        "Move data out of the flow's folder; a script reads what its job synced, or its snapshots.",
+        "Move out of it what no job needs: data comes to a job by its sync, its snapshots or its parameters.",
         file=str(file),
     )

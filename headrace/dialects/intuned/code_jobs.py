@@ -5,13 +5,14 @@ Jobs and sessions as code: files `intuned-resources/jobs/**/<job>.job.json` of a
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import msgspec
-import structlog
 
 from headrace.core.batch import AutomationProject, CodeBatch
-from headrace.core.errors import InvalidError
+from headrace.core.errors import DefinitionError, InvalidError
 from headrace.dialects.intuned.bodies import decode_job
 from headrace.dialects.intuned.checks import check_session_id, is_job_id
 from headrace.dialects.intuned.secrets import masked, secrets_of
@@ -20,8 +21,6 @@ from headrace.dialects.intuned.session_wire import decode_session
 from headrace.services.auth_sessions import AuthSessions
 from headrace.services.automations import Automations, Workspace
 from headrace.services.batches import Batches
-
-log = structlog.get_logger(__name__)
 
 
 class CodeJobs:
@@ -56,55 +55,75 @@ class CodeJobs:
         self._due = await self._automations.reload() or self._due
         if not self._due:
             return
+        problems: dict[str, DefinitionError] = {}
         for workspace in await self._workspaces():
             for project in self._automations.of_workspace(workspace):
-                good, bad = jobs_of(project)
-                for name, parameters in sessions_of(project).items():
+                found = read_resources(project)
+                problems |= {f"{project.folder} {each.facts['file']} {each.reason}": each for each in found.problems}
+                for name, parameters in found.sessions.items():
                     await self._sessions.keep_code(workspace.id, project.name, name, parameters=parameters)
-                await self._batches.keep_code(workspace.id, project.name, good, spared=bad)
+                await self._batches.keep_code(workspace.id, project.name, found.jobs, spared=found.spared)
+        self._automations.note(tuple(problems.values()))
         self._due = False
 
 
-def jobs_of(project: AutomationProject) -> tuple[list[CodeBatch], list[str]]:
+@dataclass(frozen=True, slots=True)
+class Resources:
     """
-    Read the jobs of a project's files; gives the good ones, and the names of those that are wrong.
+    What the files of a project define.
+
+    Attributes:
+        sessions: what each is made with, by name.
+        problems: of the files that define nothing.
     """
-    good: list[CodeBatch] = []
-    bad: list[str] = []
+
+    jobs: tuple[CodeBatch, ...]
+    sessions: Mapping[str, bytes]
+    problems: tuple[DefinitionError, ...]
+
+    @property
+    def spared(self) -> list[str]:
+        """
+        The names of what stays as it was, for its file is wrong.
+        """
+        return [str(each.facts["resource"]) for each in self.problems]
+
+
+def read_resources(project: AutomationProject) -> Resources:
+    """
+    Read what the files of a project define.
+    """
+    problems = list(project.problems)
+    jobs: list[CodeBatch] = []
+    sessions: dict[str, bytes] = {}
     for name, content in project.jobs.items():
-        try:
-            if not is_job_id(name):
-                raise InvalidError(f"{name!r} is no name of a job.", "Use letters, digits, - and _ alone.")
-            body = msgspec.structs.replace(decode_job(content, with_id=False), id=name)
-            session_of_job(body.session, project)
-            good.append(CodeBatch(name=name, definition=msgspec.json.encode(masked(body)), secrets=secrets_of(body)))
-        except InvalidError as error:
-            log.error(
-                "job of a file refused",
-                project=project.name,
-                job=name,
-                reason=error.reason,
-                instruction=error.instruction,
-            )
-            bad.append(name)
-    return good, bad
-
-
-def sessions_of(project: AutomationProject) -> dict[str, bytes]:
-    """
-    Read the sessions of a project's files, by name: what each is made with. Those that are wrong are logged and left out.
-    """
-    good: dict[str, bytes] = {}
+        with _noting(problems, project, "jobs", name):
+            jobs.append(_job(project, name, content))
     for name, content in project.sessions.items() if project.auth_sessions and not project.recorded_sessions else ():
-        try:
+        with _noting(problems, project, "auth-sessions", name):
             check_session_id(name, "id")
-            good[name] = bytes(decode_session(content, with_id=False).parameters)
-        except InvalidError as error:
-            log.error(
-                "session of a file refused",
-                project=project.name,
-                session=name,
-                reason=error.reason,
-                instruction=error.instruction,
-            )
-    return good
+            sessions[name] = bytes(decode_session(content, with_id=False).parameters)
+    return Resources(tuple(jobs), sessions, tuple(problems))
+
+
+def _job(project: AutomationProject, name: str, content: bytes) -> CodeBatch:
+    if not is_job_id(name):
+        raise InvalidError(f"{name!r} is no name of a job.", "Use letters, digits, - and _ alone.")
+    body = msgspec.structs.replace(decode_job(content, with_id=False), id=name)
+    session_of_job(body.session, project)
+    return CodeBatch(name=name, definition=msgspec.json.encode(masked(body)), secrets=secrets_of(body))
+
+
+@contextmanager
+def _noting(problems: list[DefinitionError], project: AutomationProject, kind: str, name: str) -> Iterator[None]:
+    """
+    Write down what is wrong with the file that defines *name*; whatever folder below that of its kind it is in.
+    """
+    try:
+        yield
+    except InvalidError as error:
+        folder = f"automations/{project.folder.name}/intuned-resources/{kind}"
+        facts = {"workspace": project.workspace} if project.workspace else {}
+        problems.append(
+            DefinitionError(f"{name}: {error.reason}", error.instruction, file=folder, resource=name, **facts)
+        )

@@ -100,3 +100,53 @@ async def test_a_file_defines_a_session_and_is_not_copied(shop: Shop, code_jobs:
     ]
     assert [path.name for path in copies if path.name == "create.py"] == ["create.py"]
     assert secret == []
+
+
+async def test_a_wrong_file_is_among_the_problems_until_it_is_right(api: Any, files: Path, code_jobs: CodeJobs) -> None:
+    """
+    Whatever is wrong with it, it leaves its own job and everything else of the project as they are.
+    """
+    (files / "map.job.json").write_text(json.dumps(DEFINITION))
+    (files / "crawl.job.json").write_text(json.dumps(DEFINITION))
+    await code_jobs.tick()
+    wrong = {
+        "map.job.json": "{",
+        "nightly/crawl.job.jsonc": json.dumps(DEFINITION),
+        "hourly.job.json": json.dumps({**DEFINITION, "schedule": {"calendars": [{"hour": 24}]}}),
+        "no name.job.json": json.dumps(DEFINITION),
+    }
+    for name, text in wrong.items():
+        (files / name).write_text(text)
+    (files / "daily.job.json").write_text(json.dumps(DEFINITION))
+
+    await code_jobs.tick()
+    meanwhile = set(await names(api))
+    problems = {problem.facts["resource"]: str(problem) for problem in api.services.automations.problems()}
+    for name in wrong:
+        (files / name).unlink()
+    await code_jobs.tick()
+
+    assert (meanwhile, set(await names(api))) == ({"map", "crawl", "daily"}, {"crawl", "daily"})
+    assert set(problems) == {"map", "crawl", "hourly", "no name"}
+    assert "(line 1)" in problems["map"]
+    assert "Two files" in problems["crawl"]
+    assert "schedule.calendars[0].hour" in problems["hourly"]
+    assert api.services.automations.problems() == ()
+
+
+async def test_packages_of_this_machine_are_not_copied(api: Any, project_folder: Path, code_jobs: CodeJobs) -> None:
+    """
+    A folder of Node's, which has more files than a job gets, is no reason to refuse the project.
+    """
+    folder = project_folder / "automations" / "demo"
+    for number in range(2001):
+        file = folder / "node_modules" / str(number // 100) / f"{number}.js"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    (folder / "api" / "other.py").write_text("async def automation(params): ...")
+
+    await code_jobs.tick()
+
+    project = next(each for each in api.services.automations.projects if each.folder == folder)
+    assert api.services.automations.problems() == ()
+    assert "other" in project.apis

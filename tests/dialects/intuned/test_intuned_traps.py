@@ -282,13 +282,18 @@ async def test_a_run_keeps_the_definition_it_began_with(api: Any) -> None:
 
 async def test_a_projects_settings_hold_where_a_job_says_nothing(api: Any, project_folder: Any) -> None:
     """
-    Tries, time and capacity; 600 seconds count as nothing said. A wrong file changes nothing.
+    Tries, time, capacity, proxy and sink; 600 seconds count as nothing said. A wrong file changes nothing.
     """
     file = project_folder / "automations" / "demo" / "Intuned.json"
     settings = {
         "projectName": "demo",
         "replication": {"maxCount": 2},
-        "defaults": {"retry": {"maximumAttempts": 7}, "requestTimeout": 33},
+        "proxy": {"deployed": "http://127.0.0.1:3128"},
+        "defaults": {
+            "retry": {"maximumAttempts": 7},
+            "requestTimeout": 33,
+            "sink": {"deployed": {"type": "webhook", "url": "http://127.0.0.1:1025/"}},
+        },
     }
     file.write_text(json.dumps(settings))
     await api.services.automations.reload()
@@ -298,9 +303,12 @@ async def test_a_projects_settings_hold_where_a_job_says_nothing(api: Any, proje
 
     item = await api.services.fan_outs.item(api.kit.house.workspace.id, run)
 
+    plan, sealed = await api.services.fan_outs.plan_of(item.job_id)
     assert (item.max_attempts, item.timeout_seconds) == (7, 33.0)
+    assert (plan.fan_out.pool_size, plan.fan_out.sink.url) == (2, "http://127.0.0.1:1025/")
+    assert sealed["proxy"] == "http://127.0.0.1:3128"
     assert (await api("GET", "/jobs")).status_code == 200
-    assert len(api.services.automations.problems) == 1
+    assert len(api.services.automations.problems()) == 1
 
 
 async def test_calls_of_the_vendors_tools_are_told_what_to_do_instead(api: Any) -> None:
