@@ -6,10 +6,8 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import signal
-import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
+from grounds import new_ground, remove_grounds
 from psycopg import sql
 from two_processes import Shares, turn_of
 
@@ -27,9 +26,6 @@ from headrace.store.embedded import EmbeddedPostgres
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-MEMORY_FOLDER = Path("/dev/shm")
-MEMORY_BYTES = 2 * 2**30
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=turn_of)
@@ -37,6 +33,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Shares:
     return Shares(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _grounds() -> Iterator[None]:
+    yield
+    remove_grounds()
 
 
 @pytest.fixture(scope="session")
@@ -47,28 +49,15 @@ async def postgres() -> AsyncIterator[str]:
     It ends with this process, even with a kill -9. Its files are in memory where there is room: a copy of a database, of which most tests
     have one, takes a fifth of the time there.
     """
-    folder, system_dir = (Path(tempfile.mkdtemp(prefix="headrace-test-", dir=place)) for place in (_room(), "/tmp"))
-    for each in (folder, system_dir):
-        each.chmod(0o711)  # so that nobody, as whom it runs under root, gets through
     server = EmbeddedPostgres(
-        folder / "postgres",
+        new_ground() / "postgres",
         user="nobody" if os.getuid() == 0 else None,
-        system_dir=system_dir,  # no program need be allowed to run from memory
+        system_dir=new_ground(in_memory=False),  # no program need be allowed to run from memory
         settings={"shared_buffers": "16MB", "autovacuum": "off", "max_wal_size": "256MB", "min_wal_size": "32MB"},
         durable=False,
     )
     yield await server.start()
     await server.stop()
-    for each in (folder, system_dir):
-        shutil.rmtree(each)
-
-
-def _room() -> Path:
-    """
-    A folder in memory, unless it is as small as a container's usually is.
-    """
-    writable = MEMORY_FOLDER.is_dir() and os.access(MEMORY_FOLDER, os.W_OK)
-    return MEMORY_FOLDER if writable and shutil.disk_usage(MEMORY_FOLDER).free >= MEMORY_BYTES else Path("/tmp")
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from typing import IO, Any, TypeVar
 import httpx2
 import psutil
 import psycopg
+from grounds import new_ground
 
 KEY = "acceptance-key"
 READY_SECONDS = 60.0
@@ -67,8 +68,12 @@ class RunningServer:
     def start(self) -> RunningServer:
         """
         Start it and wait until `GET /readyz` answers 200.
+
+        Its database stands in a ground of the tests: in a home that is closed to the database's user it would leave the home for good.
         """
         self.home.mkdir(parents=True, exist_ok=True)
+        if not os.path.lexists(self.home / "postgres"):
+            (self.home / "postgres").symlink_to(new_ground())
         with (self.home / "server.log").open("ab") as log:
             self._process = self._launch(log)
         eventually(self._is_ready, seconds=READY_SECONDS, what=f"server ready, see {self.home / 'server.log'}")
