@@ -6,13 +6,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from acceptance.projects import ProjectFolder
-from acceptance.running_server import RunningServer, alive, eventually, running
+from acceptance.running_server import KEY, RunningServer, alive, eventually, running
 
 ROWS = 400
+
+_WHERE = """
+pwd -P; ls; touch mine
+test -e "$ROOT/again" || { touch "$ROOT/again"; echo asleep; exec sleep 600; }
+echo done
+"""
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +64,50 @@ def test_a_job_outlives_its_worker(server: RunningServer) -> None:
     assert record["processed_rows"] == ROWS
     attempts = server.client.get(f"/api/v1/jobs/{record['task_id']}").json()
     assert attempts["attempt"] == 2
+
+
+def test_a_pipeline_outlives_its_worker_and_stays_where_it_was(server: RunningServer) -> None:
+    """
+    kill -9 of the worker in the middle of a pipeline's command: the next attempt has a fresh copy of the project at the same path.
+
+    So has the next job; what each has written goes along with its job, and nothing stays behind.
+    """
+    pipeline = str(uuid4())
+    bearer = {"authorization": f"Bearer {KEY}"}
+    base = "/matatika/api"
+    workspace = server.client.get(f"{base}/workspaces", headers=bearer).json()["_embedded"]["workspaces"][0]["id"]
+    body = {"label": "where", "dataComponents": [], "script": _WHERE}
+    made = server.client.put(f"{base}/workspaces/{workspace}/pipelines/{pipeline}", json=body, headers=bearer)
+    assert made.status_code == 201, made.text
+
+    def answers(path: str) -> dict[str, Any]:
+        return dict(server.client.get(f"{base}/{path}", headers=bearer).json())
+
+    def run() -> dict[str, Any]:
+        return dict(server.client.post(f"{base}/pipelines/{pipeline}/jobs", headers=bearer).json())
+
+    def said(job: dict[str, Any]) -> str:
+        return server.client.get(f"{base}/jobs/{job['id']}/logs", headers=bearer).text
+
+    def ended(job: dict[str, Any]) -> bool:
+        return bool(answers(f"jobs/{job['id']}")["status"] == "COMPLETE")
+
+    eventually(lambda: answers(f"pipelines/{pipeline}")["status"] == "READY", seconds=30, what="the pipeline is ready")
+    first = run()
+    eventually(lambda: "asleep" in said(first), seconds=30, what="its command has begun")
+    server.kill_worker()
+    eventually(lambda: ended(first), seconds=60, what="the job has completed elsewhere")
+    second = run()
+    eventually(lambda: "asleep" in said(second), seconds=30, what="the next command has begun")
+    server.client.put(f"{base}/jobs/{second['id']}/stopped", headers=bearer)
+    eventually(lambda: answers(f"jobs/{second['id']}")["status"] == "STOPPED", seconds=30, what="it was stopped")
+
+    here = server.home / "meltano" / pipeline / "project"
+    assert said(first).splitlines() == [str(here), "asleep", str(here), "done"]
+    assert said(second).splitlines() == [str(here), "asleep"]
+    written = {file.parent.parent.name for file in (server.home / "files" / "jobs").glob("*/*/*/*/project/mine")}
+    assert written == {first["id"], second["id"]}
+    assert not here.parent.exists()
 
 
 def test_a_job_outlives_the_whole_server(server: RunningServer) -> None:
