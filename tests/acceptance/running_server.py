@@ -21,7 +21,7 @@ import psycopg
 from grounds import new_ground
 
 KEY = "acceptance-key"
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 FINAL = ("_FAILED", "JOB_COMPLETED")
 
 T = TypeVar("T")

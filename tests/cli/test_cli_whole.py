@@ -18,7 +18,7 @@ import pytest
 from acceptance.projects import ProjectFolder
 from stand_in import ROOT, Said, headrace, job, step
 
-READY_SECONDS = 60
+READY_SECONDS = 120
 
 
 @asynccontextmanager
@@ -55,11 +55,30 @@ async def folder() -> AsyncIterator[Path]:
     """
     folder = Path(tempfile.mkdtemp(prefix="headrace-cli-", dir="/tmp"))
     folder.chmod(0o755)
-    project = ProjectFolder(folder / "project")
+    project = ProjectFolder(folder / "project", workspaces={"demo": {"settings": {"meltano": "meltano"}}})
     project.flow("plain", {"acme": {"mode": "good"}, "broken": {"mode": "exit-3"}, "stuck": {"mode": "hang"}})
+    _write(
+        folder / "project" / "meltano" / "meltano.yml",
+        "version: 1\ndefault_environment: dev\nenvironments:\n- name: dev\n",
+    )
+    _write(
+        folder / "project" / "meltano" / "pipelines" / "daily.yml",
+        "version: pipelines/v0.1\ninline_script: echo hello\n",
+    )
+    automation = folder / "project" / "automations" / "shop"
+    _write(automation / "Intuned.json", "{}")
+    _write(automation / "api" / "add.py", "async def automation(params):\n    return params['a'] + params['b']\n")
+    two = [{"apiName": "add", "parameters": {"a": 1, "b": number}} for number in (2, "x")]
+    batch = {"payload": two, "configuration": {"maxConcurrentRequests": 1, "retry": {"maximumAttempts": 1}}}
+    _write(automation / "intuned-resources" / "jobs" / "sums.job.json", json.dumps(batch))
     async with serving(folder):
         yield folder
     shutil.rmtree(folder)
+
+
+def _write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
 
 
 async def test_a_job_is_run_and_followed(folder: Path) -> None:
@@ -75,6 +94,37 @@ async def test_a_job_is_run_and_followed(folder: Path) -> None:
     assert "✓ Completed in" in said.err
     assert (shown["id"], shown["state"]) == (job_id, "completed")
     assert "completed" in by_short_id.out
+
+
+async def test_a_pipeline_is_run_by_its_name(folder: Path) -> None:
+    """
+    To its end, with its log; another name is refused with those that there are.
+    """
+    said = await headrace("pipeline", "run", "daily", "--follow", folder=folder)
+    logs = await headrace("logs", said.out.strip(), folder=folder)
+    wrong = await headrace("pipeline", "run", "dayly", folder=folder)
+
+    assert said.code == 0, said.err
+    assert "hello" in logs.out
+    assert (await headrace("pipeline", "list", folder=folder)).out == "daily\n"
+    assert wrong.code == 2
+    assert "Known pipelines: daily." in wrong.err
+
+
+@pytest.mark.parametrize("name", ["sums", "shop/sums"])
+async def test_a_batch_is_run_by_its_name(folder: Path, name: str) -> None:
+    """
+    With or without its project; its items are listed each with its own cause, and the job's picture counts them.
+    """
+    said = await headrace("batch", "run", name, "--follow", "--json", folder=folder)
+    ended = json.loads(said.out)
+    items = json.loads((await headrace("items", ended["id"][:13], "--json", folder=folder)).out)
+
+    assert said.code == 0, said.err
+    assert [item["state"] for item in items] == ["completed", "failed"]
+    assert "TypeError" in items[1]["cause"]["sentence"]
+    assert "2 of 2 items ended, 1 failed" in (await headrace("job", ended["id"], folder=folder)).out
+    assert (await headrace("batch", "list", folder=folder)).out == "shop/sums\n"
 
 
 async def test_a_failure_is_1_and_says_why(folder: Path) -> None:

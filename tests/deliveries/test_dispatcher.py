@@ -206,7 +206,7 @@ async def test_a_dispatcher_that_is_woken_and_ended_at_once_ends(
         await asyncio.sleep(0)
     running.cancel()
 
-    ended, _ = await asyncio.wait([running], timeout=5)
+    ended, _ = await asyncio.wait([running], timeout=60)
     running.cancel()
     assert ended
 

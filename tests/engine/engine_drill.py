@@ -16,7 +16,7 @@ from workload import TRACE
 
 from headrace.engine.procrastinate import schema_sql
 
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 60.0
 LISTENING = """
 FROM pg_stat_activity
 WHERE application_name = 'headrace-engine' AND datname = current_database() AND query LIKE '-- Say that the member lives%'

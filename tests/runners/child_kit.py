@@ -17,7 +17,7 @@ from headrace.runners.process import Child, Command, child_environment
 from headrace.runners.redaction import Redactor
 
 FAKES = Path(__file__).parent.parent / "fakes"
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -38,7 +38,7 @@ async def logged(sink: KeptLog, *pieces: bytes, secrets: tuple[str, ...] = (), *
         for piece in pieces:
             seen.clear()
             os.write(writing, piece)
-            await asyncio.wait_for(seen.wait(), 10)
+            await asyncio.wait_for(seen.wait(), 60)
         os.close(writing)
     return sink.texts
 

@@ -218,7 +218,7 @@ signal.pause()
         step._link.listen(
             lambda message: (hear(message), samples.set() if message["event"] == "sample" else None), step.lose
         )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await samples.wait()
 
         assert step.exceeded is None

@@ -35,7 +35,7 @@ from headrace.store.installation import ServerUser, find_installation, server_us
 
 IS_ROOT = os.getuid() == 0
 USER = "nobody" if IS_ROOT else None
-DEADLINE_SECONDS = 15.0
+DEADLINE_SECONDS = 60.0
 DEBIAN_BIN_DIRS = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
 
 as_root = pytest.mark.skipif(not IS_ROOT, reason="only root chooses a user")

@@ -21,7 +21,7 @@ from headrace.services.attempts import Work
 from headrace.store.connections import Place
 
 SOURCE = ConnectorSpec(name="tap-source", kind="tap", command=("python", str(FAKES / "tap_source.py")))
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 REFUSING = """
 class InvalidCredentialsError(Exception):
     pass
