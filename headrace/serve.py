@@ -44,6 +44,7 @@ from headrace.dialects.intuned.places import IntunedServices
 from headrace.dialects.intuned.rerun import RerunBatch
 from headrace.dialects.intuned.routes import intuned_wire
 from headrace.dialects.intuned.runnable import RunnableBatches
+from headrace.dialects.intuned.sink_keys import CorrectedSinks
 from headrace.dialects.matatika.compile import DIALECT as MATATIKA
 from headrace.dialects.matatika.rerun import RenewMatatika, SubmitAgain
 from headrace.dialects.matatika.routes import matatika_wire
@@ -94,7 +95,7 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
         dispatcher = Dispatcher(
             p.deliveries,
             p.announcements.secret_of,
-            Senders(sender, buckets, intuned.fan_outs.sink_of),
+            Senders(sender, buckets, intuned.fan_outs.sink_of, CorrectedSinks(p.jobs, intuned.batches)),
             chance=random.random,
             # A try is ended within four fifths of its lease.
             lease=timedelta(seconds=settings.webhook_timeout_seconds / 0.8 + 10),

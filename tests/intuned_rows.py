@@ -244,6 +244,7 @@ ROWS: Final[dict[str, dict[str, str]]] = {
         "no outcome is changed": "test_a_canceled_run_is_not_delivered_and_a_sinks_failure_changes_no_run",
         "S3": "test_a_bucket_gets_an_object_for_each_run",
         "retry table": "test_tries_follow_the_documented_table",
+        "corrected keys": "test_a_bucket_whose_keys_were_wrong_gets_its_objects_when_they_are_corrected",
         "body": "test_a_webhook_is_told_of_each_run_once_with_its_headers",
     },
     "3.10": {

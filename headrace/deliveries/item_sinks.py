@@ -34,6 +34,7 @@ class Senders:
         webhooks: for webhooks of workspaces, and those of jobs.
         buckets: for objects.
         sink_of: opens the sink that came with a job, or the notification of the name that is given besides: `headers` of a webhook, or the fields of a `Bucket`; None when the job is gone.
+        corrected: opens what the sink of that address is now, after its keys were refused; None when there is no such sink any more.
     """
 
     def __init__(
@@ -41,10 +42,12 @@ class Senders:
         webhooks: WebhookSender,
         buckets: S3Sender,
         sink_of: Callable[[UUID, str | None], Awaitable[dict[str, Any] | None]],
+        corrected: Callable[[UUID, str], Awaitable[dict[str, Any] | None]],
     ) -> None:
         self._webhooks = webhooks
         self._buckets = buckets
         self._sink_of = sink_of
+        self._corrected = corrected
 
     async def send(self, delivery: Delivery, *, secrets: str) -> Answer:
         """
@@ -55,9 +58,18 @@ class Senders:
             return await self._webhooks.send(delivery, secrets=secrets)
         name = delivery.sink.partition(":")[2] if kind == "notification" else None
         sink = await self._sink_of(delivery.job_id, name) if delivery.job_id else None
-        if sink is None:
+        if sink is None or delivery.job_id is None:
             return _REFUSED
-        if kind in ("webhook", "notification"):
+        answer = await self._try(delivery, secrets, sink)
+        if name is None and answer.keys_refused:
+            now = await self._corrected(delivery.job_id, delivery.url)
+            # Another endpoint may be another's server: what was to go to this one does not go there.
+            if now is not None and now != sink and now.get("endpoint") == sink.get("endpoint"):
+                return await self._try(delivery, secrets, now)
+        return answer
+
+    async def _try(self, delivery: Delivery, secrets: str, sink: dict[str, Any]) -> Answer:
+        if kind_of(delivery) != "s3":
             return await self._webhooks.send(delivery, secrets=secrets, headers=sink.get("headers"))
         bucket = Bucket(**sink)
         return await self._buckets.put(bucket, delivery.url.removeprefix(f"s3://{bucket.name}/"), delivery.body)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from obstore.store import S3Config  # stands in the stubs alone
 
 _REMEMBERED_STORES = 64
+_REFUSALS = (obstore.exceptions.PermissionDeniedError, obstore.exceptions.UnauthenticatedError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,8 @@ class S3Sender:
                 await obstore.put_async(self._store(bucket), key, body, attributes={"Content-Type": "application/json"})
         except TimeoutError:
             return Answer(error=f"The bucket did not take the object within {self._timeout_seconds:g} s.")
+        except _REFUSALS as error:
+            return Answer(error=_sentence(error), keys_refused=True)
         except (OSError, ValueError, obstore.exceptions.BaseError) as error:
             return Answer(error=_sentence(error))
         return Answer(status=200)
@@ -126,8 +129,8 @@ def _sentence(error: Exception) -> str:
     Say what went wrong without what the server said: that could hold anything.
     """
     match error:
-        case obstore.exceptions.PermissionDeniedError() | obstore.exceptions.UnauthenticatedError():
-            return "The bucket refused the keys."
+        case _ if isinstance(error, _REFUSALS):
+            return "The bucket refused the keys. Correct them in the job, then send the delivery again."
         case FileNotFoundError() | obstore.exceptions.NotFoundError():
             return "There is no such bucket."
         case socket.gaierror():

@@ -43,6 +43,7 @@ LONGEST_RETRY_AFTER = timedelta(days=1)
 _JITTER = 0.1  # of the pause, either way, so that what failed together does not come back together
 _ANSWER_LIMIT_BYTES = 64 * 1024
 _GIVE_UP = frozenset({HTTPStatus.GONE})
+_KEYS_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _MAY_ASK_FOR_TIME = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 
 
@@ -56,12 +57,14 @@ class Answer:
         error: one sentence that is safe to show; empty on success.
         final: trying again cannot help.
         retry_after: for how long the receiver asked to be left alone.
+        keys_refused: the receiver does not know who sends.
     """
 
     status: int | None = None
     error: str = ""
     final: bool = False
     retry_after: timedelta | None = None
+    keys_refused: bool = False
 
 
 def pause_before_next(answer: Answer, *, tries: int, chance: float) -> timedelta | None:
@@ -185,6 +188,7 @@ def _judge(status: int, retry_after: str, *, now: datetime) -> Answer:
         status,
         f"The receiver answered {_named(status)}.",
         final=status in _GIVE_UP,
+        keys_refused=status in _KEYS_REFUSED,
         retry_after=asked_pause(retry_after, now=now) if status in _MAY_ASK_FOR_TIME else None,
     )
 

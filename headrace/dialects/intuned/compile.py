@@ -274,7 +274,7 @@ def _new_job(
 
 
 def _sealed(sink: Sink | None, proxy: str | None) -> dict[str, Any]:
-    sealed = {"sink": _sealed_sink(sink), "proxy": proxy}
+    sealed = {"sink": sealed_sink(sink), "proxy": proxy}
     return {name: value for name, value in sealed.items() if value is not None}
 
 
@@ -285,7 +285,7 @@ def _sealed_notifications(notifications: list[Notification] | None) -> dict[str,
     return {f"notification-{place}": {"headers": each.headers or {}} for place, each in enumerate(notifications or ())}
 
 
-def _sealed_sink(sink: Sink | None) -> dict[str, Any] | None:
+def sealed_sink(sink: Sink | None) -> dict[str, Any] | None:
     """
     Give what the sender of a sink needs beside its address, as `deliveries/item_sinks.py` reads it.
     """

@@ -19,6 +19,7 @@ from uuid import uuid4
 
 import pytest
 from aiohttp import web
+from intuned_kit import BODY
 from item_kit import BROKEN, done
 
 from headrace.core.fan_out import ItemEnd
@@ -26,6 +27,7 @@ from headrace.deliveries.dispatcher import Dispatcher
 from headrace.deliveries.item_sinks import Senders, pause_of
 from headrace.deliveries.s3 import S3Sender
 from headrace.deliveries.webhook import Answer, WebhookSender
+from headrace.dialects.intuned.sink_keys import CorrectedSinks
 from headrace.services.item_attempts import ItemWork
 from headrace.store.deliveries import Delivery
 
@@ -38,7 +40,9 @@ async def dispatcher(api: Any) -> AsyncIterator[Dispatcher]:
     yield Dispatcher(
         house.deliveries,
         house.announcements.secret_of,
-        Senders(sender, buckets, api.services.fan_outs.sink_of),
+        Senders(
+            sender, buckets, api.services.fan_outs.sink_of, CorrectedSinks(api.services.jobs, api.services.batches)
+        ),
         chance=random.random,
         pause=pause_of,
     )
@@ -270,3 +274,37 @@ async def test_a_bucket_gets_an_object_for_each_run(api: Any, dispatcher: Dispat
     shown = (await api("GET", "/jobs")).text + json.dumps(await api.job_run(run))
     assert key not in shown
     assert secret not in shown
+
+
+async def test_a_bucket_whose_keys_were_wrong_gets_its_objects_when_they_are_corrected(
+    api: Any, dispatcher: Dispatcher, tmp_path: Path
+) -> None:
+    """
+    What is owed goes out with the keys that the job has now, as long as it names the same bucket at the same endpoint.
+    """
+    async with bucket_server(tmp_path / "s3") as (endpoint, key, secret), api.kit.workers(function):
+        sink = {
+            "type": "s3", "bucket": "results", "region": "us-east-1", "accessKeyId": key, "secretAccessKey": "wrong",
+            "endpoint": endpoint, "forcePathStyle": True,
+        }  # fmt: skip
+        await api.create(sink=sink)
+        await api.ended(await api.trigger())
+        await drained(dispatcher)
+        workspace = api.kit.house.workspace.id
+        refused = await api.kit.house.deliveries.of_workspace(workspace)
+        body = {"payload": BODY["payload"], "configuration": {}}
+        elsewhere = {**sink, "endpoint": f"http://127.0.0.1:{_free_port()}", "secretAccessKey": secret}
+
+        async def sent_again(changed: dict[str, Any]) -> set[str]:
+            reply = await api("PUT", "/jobs/demo-batch", {**body, "sink": changed})
+            assert reply.status_code == 200, reply.text
+            for each in refused:
+                await api.kit.house.deliveries.redeliver(workspace, each.id)
+            await drained(dispatcher)
+            return {each.state for each in await api.kit.house.deliveries.of_workspace(workspace)}
+
+        states = [await sent_again(elsewhere), await sent_again({**sink, "secretAccessKey": secret})]
+
+    assert all("refused the keys" in (each.last_error or "") for each in refused)
+    assert states == [{"pending"}, {"delivered"}]
+    assert len(list((tmp_path / "s3").rglob("*.json"))) == 2
