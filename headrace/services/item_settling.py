@@ -104,8 +104,8 @@ class ItemSettling:
         grows = fan_out.grows and locked.cancel_requested_at is None
         added = [self._added(fan_out, end) if grows else [] for end in ends]
         tries = [self._settled(*each) for each in zip(ended, ends, added, strict=True)]
-        written = await fan_outs.settle(connection, tries)
-        if None in written or (counts := written[-1]) is None:
+        counts = await fan_outs.settle(connection, locked.job_id, tries)
+        if counts is None:
             raise FencedError("Another worker owns this item now.", job=str(locked.job_id))
         for one, settled, new in zip(ended, tries, added, strict=True):
             await self._tell(connection, one, settled)

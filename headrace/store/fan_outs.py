@@ -8,7 +8,7 @@ Every function runs in the caller's transaction. What changes the set of a job's
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -19,7 +19,7 @@ from psycopg.types.json import Jsonb
 
 from headrace.core.event import EventKind
 from headrace.core.fan_out import FanOutRecord, Item, ItemEnd, ItemSettlement, NewItem
-from headrace.core.outcome import Cancelled, Cause, Failed, Interrupted
+from headrace.core.outcome import Cancelled, Cause, Failed, Interrupted, Outcome
 from headrace.core.plan import FanOut
 from headrace.core.state import JobState, StepState
 from headrace.store.database import Connection, Database, statement
@@ -150,18 +150,32 @@ class Taking:
 
 async def claim(connection: Connection, items: Sequence[Taking]) -> list[ClaimedItem | None]:
     """
-    Take admitted items, or such whose worker is gone, in one round trip; None for one that has ended or waits again.
+    Take admitted items, or such whose worker is gone; None for one that has ended or waits again. Named twice, it is taken twice.
 
-    Outside of a transaction, it is one of its own.
+    Where no item is named twice this is one statement: it needs no transaction.
     """
-    # In one order everywhere: after a take-over, two workers may be at the same items.
-    order = sorted(range(len(items)), key=lambda at: (items[at].job_id, items[at].ordinal))
-    found: list[ClaimedItem | None] = [None] * len(items)
-    async with connection.pipeline():
-        cursors = [await connection.execute(statement("claim_item"), asdict(items[at]), prepare=True) for at in order]
-        for at, cursor in zip(order, cursors, strict=True):
-            found[at] = _claimed(await cursor.fetchone())
+    found: list[ClaimedItem | None] = []
+    for each in _without_repeats(items):
+        parameters = {
+            "job_ids": [item.job_id for item in each], "ordinals": [item.ordinal for item in each],
+            "node_ids": [item.node_id for item in each], "node_names": [item.node_name for item in each],
+        }  # fmt: skip
+        rows = await (await connection.execute(statement("claim_items"), parameters, prepare=True)).fetchall()
+        claimed = {(row["job_id"], row["ordinal"]): row for row in rows}
+        found += [_claimed(claimed.get((item.job_id, item.ordinal))) for item in each]
     return found
+
+
+def _without_repeats(items: Sequence[Taking]) -> list[list[Taking]]:
+    """
+    Cut a list in as few pieces as have no item twice.
+    """
+    pieces: list[list[Taking]] = [[]]
+    for item in items:
+        if any((item.job_id, item.ordinal) == (other.job_id, other.ordinal) for other in pieces[-1]):
+            pieces.append([])
+        pieces[-1].append(item)
+    return pieces
 
 
 def _claimed(row: DictRow | None) -> ClaimedItem | None:
@@ -205,26 +219,35 @@ class SettledTry:
     appended: bytes | None = None
 
 
-async def settle(connection: Connection, tries: Sequence[SettledTry]) -> list[FanOutRecord | None]:
+async def settle(connection: Connection, job_id: UUID, tries: Sequence[SettledTry]) -> FanOutRecord | None:
     """
-    Write what tries made of items of one job, in their order and one round trip; gives for each the fan-out's counts after it, None when fenced.
+    Write what tries made of items of one job, in their order; gives the fan-out's counts after it, None when one is fenced: roll back.
     """
-    async with connection.pipeline():
-        cursors = [await connection.execute(statement("settle_item"), _written(one), prepare=True) for one in tries]
-        rows = [await cursor.fetchone() for cursor in cursors]
-    return [FanOutRecord(**{name: row[name] for name in _COUNTS}) if row else None for row in rows]
-
-
-def _written(one: SettledTry) -> dict[str, Any]:
-    outcome, settlement = one.end.outcome, one.settlement
-    output = one.end.noted if isinstance(outcome, Interrupted) else outcome.output
-    cause = outcome.cause if isinstance(outcome, (Failed, Cancelled)) else None
-    return _of(one.claim) | {
-        "state": settlement.state, "final": settlement.state.final, "failed": isinstance(outcome, Failed),
-        "output": Jsonb(output), "cause": _json(cause), "result": one.end.result, "appended": one.appended,
-        "due_at": settlement.due_at,
-        "outcome": "interrupted" if isinstance(outcome, Interrupted) else type(outcome).__name__.lower(),
+    ends = [_ending(one.end.outcome) for one in tries]
+    parameters = {
+        "job_id": job_id, "ordinals": [one.claim.ordinal for one in tries], "tokens": [one.claim.token for one in tries],
+        "states": [str(one.settlement.state) for one in tries], "final": [one.settlement.state.final for one in tries],
+        "due_at": [one.settlement.due_at for one in tries], "results": [one.end.result for one in tries],
+        "appended": [one.appended for one in tries], "causes": [_json(cause) for cause, _ in ends],
+        "outcomes": [name for _, name in ends], "failed": [isinstance(one.end.outcome, Failed) for one in tries],
+        "outputs": [Jsonb(_output(one.end)) for one in tries],
     }  # fmt: skip
+    row = await (await connection.execute(statement("settle_items"), parameters, prepare=True)).fetchone()
+    if row is None or row["settled"] < len(tries):
+        return None
+    return FanOutRecord(**{name: row[name] for name in _COUNTS})
+
+
+def _ending(outcome: Outcome) -> tuple[Cause | None, str]:
+    """
+    Give why a try ended as it did, if it says so, and the word for it in the history.
+    """
+    cause = outcome.cause if isinstance(outcome, (Failed, Cancelled)) else None
+    return cause, "interrupted" if isinstance(outcome, Interrupted) else type(outcome).__name__.lower()
+
+
+def _output(end: ItemEnd) -> dict[str, Any]:
+    return end.noted if isinstance(end.outcome, Interrupted) else end.outcome.output
 
 
 async def cancel_rest(connection: Connection, job_id: UUID, cause: Cause, *, revoked: Sequence[int]) -> FanOutRecord:
