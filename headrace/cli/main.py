@@ -28,6 +28,7 @@ from headrace.cli import (
     replay,
     rerun,
     run,
+    runnables,
     serving,
     state,
     workspace,
@@ -89,10 +90,12 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(automation.app, name="automation")
+app.add_typer(runnables.group(runnables.BATCH), name="batch")
 app.add_typer(connector.app, name="connector")
 app.add_typer(flow.app, name="flow")
 app.add_typer(keys.app, name="keys")
 app.add_typer(meltano.app, name="meltano")
+app.add_typer(runnables.group(runnables.PIPELINE), name="pipeline")
 app.add_typer(state.app, name="state")
 app.add_typer(workspace.app, name="workspace")
 

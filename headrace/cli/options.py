@@ -30,3 +30,4 @@ Project = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 Flow = Annotated[str | None, typer.Option("--flow", help="Only jobs of this flow.")]
 Workspace = Annotated[str | None, typer.Option("--workspace", "-w", help="Workspace by name or id.")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Stay until the job has ended.")]

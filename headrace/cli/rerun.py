@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from headrace.cli.jobs import JobId
-from headrace.cli.options import Home, Json, Key, Url
+from headrace.cli.options import Follow, Home, Json, Key, Url
 from headrace.core.errors import InvalidError
 
 
@@ -33,7 +33,7 @@ def rerun(
     idempotency_key: Annotated[
         str | None, typer.Option(metavar="KEY", help="Asked again under this key, the job that is there is given.")
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Stay until the job has ended.")] = False,
+    follow: Follow = False,
     url: Url = None,
     key: Key = None,
     home: Home = None,

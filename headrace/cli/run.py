@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headrace.cli.failures import CANCELLED, COMPLETED, FAILED, INTERRUPTED
-from headrace.cli.options import Home, Json, Key, Url, Workspace
+from headrace.cli.options import Follow, Home, Json, Key, Url, Workspace
 from headrace.core.errors import InvalidError, NotFoundError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def run(
     queue: Annotated[
         bool, typer.Option("--queue", help="Wait for the tenant's active job instead of being refused.")
     ] = False,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Stay until the job has ended.")] = False,
+    follow: Follow = False,
     url: Url = None,
     key: Key = None,
     home: Home = None,
