@@ -48,9 +48,12 @@ def decode_job(body: bytes, *, with_id: bool) -> JobBody:
         raise wrong("id", "is not a slug", "Use letters, digits, - and _ alone.")
     if not 0 < len(job.payload) <= _MOST_ITEMS:
         raise wrong("payload", f"has {len(job.payload)} items", f"Give from 1 to {_MOST_ITEMS}.")
+    names = set[str]()
     for number, item in enumerate(job.payload):
         at = f"payload[{number}]"
-        check_api(item.api_name, f"{at}.apiName")
+        if item.api_name not in names:  # a long list calls few functions
+            check_api(item.api_name, f"{at}.apiName")
+            names.add(item.api_name)
         check_parameters(item.parameters, f"{at}.parameters")
         seconds(item.request_timeout, f"{at}.requestTimeout")
         attempts(item.retry, f"{at}.retry.maximumAttempts")
@@ -70,7 +73,7 @@ def decode_job(body: bytes, *, with_id: bool) -> JobBody:
     _refuse_nul(msgspec.structs.replace(job, payload=[]))
     return msgspec.structs.replace(
         job,
-        payload=[_counted(item) for item in job.payload],
+        payload=[_counted(item) if item.retry or item.request_timeout is not None else item for item in job.payload],
         configuration=_counted(job.configuration),
         auth_session=_counted(job.auth_session),
         seed_session=_counted(job.seed_session),

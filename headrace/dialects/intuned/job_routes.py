@@ -6,6 +6,7 @@ The messages of success are closed enums of the published clients (2025, 2026), 
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 from typing import Any, Final
 from uuid import UUID
@@ -23,7 +24,7 @@ from headrace.dialects.intuned.bodies import decode_job
 from headrace.dialects.intuned.places import IntunedServices, Places
 from headrace.dialects.intuned.project import job_run, listed_job, one_job
 from headrace.dialects.intuned.result_routes import address_of
-from headrace.dialects.intuned.run import shown_of
+from headrace.dialects.intuned.run import LONG_BYTES, shown_of
 from headrace.dialects.intuned.secrets import masked, secrets_of, unmasked
 from headrace.dialects.intuned.session_use import session_of_job
 from headrace.dialects.intuned.values import parse_uuid
@@ -73,7 +74,7 @@ class JobRoutes:
 
     async def create(self, request: Request) -> Response:
         place = await self._places.project(request, Scope.DEFINE)
-        body = decode_job(await request.body(), with_id=True)
+        body = await _read(request, with_id=True)
         session_of_job(body.session, place.project)  # refuses one that is missing
         batch = await self._services.batches.create(
             place.workspace.id,
@@ -91,7 +92,7 @@ class JobRoutes:
 
     async def update(self, request: Request) -> Response:
         place, batch = await self._places.batch(request, Scope.DEFINE)
-        body = unmasked(decode_job(await request.body(), with_id=False), batch.secrets)
+        body = unmasked(await _read(request, with_id=False), batch.secrets)
         session_of_job(body.session, place.project)
         await self._services.batches.update(batch, definition=_definition(body), secrets=secrets_of(body))
         await self._keep_schedule(batch)
@@ -180,6 +181,16 @@ def read_order(text: str) -> tuple[tuple[str, bool], ...]:
             )
         order.append((column, direction == "desc"))
     return tuple(order)
+
+
+async def _read(request: Request, *, with_id: bool) -> JobBody:
+    """
+    Read a job's definition; a long one in a thread, so that others are answered meanwhile.
+    """
+    content = await request.body()
+    if len(content) < LONG_BYTES:
+        return decode_job(content, with_id=with_id)
+    return await asyncio.to_thread(decode_job, content, with_id=with_id)
 
 
 def _definition(body: JobBody) -> bytes:

@@ -4,6 +4,7 @@ Starting jobs and single runs the Intuned way, for its own wire and for whoever 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from uuid import UUID
@@ -27,6 +28,9 @@ from headrace.services.automations import Workspace
 from headrace.services.batches import Batches, refuse_paused
 from headrace.services.jobs import Jobs
 from headrace.services.reruns import Repeat
+
+LONG_BYTES = 2**18
+"""A definition of this size is worth a thread: to read and compile the longest takes a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +82,13 @@ class StartAutomations:
             InvalidError: the project's settings do not fit.
         """
         refuse_paused(batch)  # before a long list of payloads is looked at
-        body = opened(shown_of(batch), batch.secrets)
         asked = replace(self._asked(place, trigger), idempotency_key=idempotency_key)
-        new, plan = compile_batch(batch, body, place.project, asked)
+
+        def compiled() -> tuple[NewJob, Plan]:
+            return compile_batch(batch, opened(shown_of(batch), batch.secrets), place.project, asked)
+
+        long = len(batch.definition) >= LONG_BYTES
+        new, plan = await asyncio.to_thread(compiled) if long else compiled()
         return await self._batches.start(batch, new, plan)
 
     async def rerun(self, place: Place, batch: Batch, job_id: UUID, repeat: Repeat | None = None) -> Job:
