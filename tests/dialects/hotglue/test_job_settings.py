@@ -71,7 +71,8 @@ async def test_a_stuck_stage_is_tried_again_from_its_last_state(mill: Mill) -> N
     """
     With `retrigger_stuck_jobs` a tap that sends nothing any more is ended, and goes on after what it had sent.
     """
-    mill.flow(limits=STUCK_SOON)
+    late = Limits(no_progress_seconds=5, grace_seconds=1)  # the second try has to send something in that time
+    mill.flow(limits={"sync": late})
     await mill.settings(retrigger_stuck_jobs=True)
     await mill.link(TAP, mode="stuck-once", records=5)
 
@@ -79,7 +80,7 @@ async def test_a_stuck_stage_is_tried_again_from_its_last_state(mill: Mill) -> N
 
     assert (record["status"], record["processed_rows"]) == ("JOB_COMPLETED", 5), record["message"]
     assert [retry["reason"] for retry in await mill.events(record, "step-retried")] == ["stuck"]
-    assert "sync is tried again: no output for 1 s" in await mill.log(record)
+    assert "sync is tried again: no output for 5 s" in await mill.log(record)
     assert record["metrics"]["recordCount"] == {"people": 5}
 
 
