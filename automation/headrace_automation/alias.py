@@ -27,7 +27,12 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         import headrace_automation
 
         names = {name: getattr(headrace_automation, name) for name in headrace_automation.__all__}
-        module.__dict__.update(names, EnsureBrowserFunction=headrace_automation.EnsureBrowser, AttributeValue=Any)
+        types = {
+            "AttributeValue": Any,
+            "EnsureBrowserFunction": headrace_automation.EnsureBrowser,
+            "IntunedContext": headrace_automation.RunInfo,
+        }
+        module.__dict__.update(names, **types)
         module.__doc__ = headrace_automation.__doc__
 
 

@@ -55,14 +55,15 @@ async def test_a_function_is_called_with_a_session(tmp_path: Path) -> None:
         "Intuned.json": '{"projectName": "shop", "authSessions": {"enabled": true}}',
         "auth-sessions/create.py": "import uuid\nasync def create(params): return {'token': params['user'] + uuid.uuid4().hex}\n",
         "auth-sessions/check.py": "async def check(page): return True\n",
+        ".parameters/auth-sessions/create/default.json": '{"user": "user-of-ada"}',
         "api/who.py": "from headrace_automation import get_auth_session_state\n"
         "async def automation(page, params): return await get_auth_session_state()\n",
     }.items():
-        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
 
     missing = await headrace("automation", "run", "who", "--session", "ada", folder=tmp_path)
-    made = await headrace("automation", "login", "ada", "-p", '{"user": "user-of-ada"}', folder=tmp_path)
+    made = await headrace("automation", "login", "ada", folder=tmp_path)
     said = await headrace("automation", "run", "who", "--session", "ada", folder=tmp_path)
     bare = await headrace("automation", "run", "who", folder=tmp_path)
 

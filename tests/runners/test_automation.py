@@ -115,12 +115,15 @@ async def test_a_project_written_for_intuned_finds_our_helpers(automations: Auto
     automations.write(
         "api/work.py",
         """
+        from intuned_runtime import AttributeValue, EnsureBrowserFunction, IntunedContext, delete_attribute
         from intuned_runtime import attempt_store, extend_timeout, persistent_store, run_info, set_attribute
         async def automation(page, params):
             attempt_store.set("a", 1)
             extend_timeout()
             await persistent_store.set("cursor", {"page": 3})
             set_attribute("site", "example")
+            set_attribute("gone", True)
+            delete_attribute("gone")
             return [attempt_store.get("a"), await persistent_store.get("cursor"), await persistent_store.get("none"),
                     run_info().run_id]
         """,

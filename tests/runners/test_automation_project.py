@@ -5,6 +5,7 @@ What is read off a project and its functions before anything is started.
 from __future__ import annotations
 
 import importlib
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
@@ -146,3 +147,52 @@ def test_a_folder_that_a_dead_worker_left_is_lent_again(tmp_path: Path) -> None:
     assert sorted(path.name for path in again.iterdir()) == ["made.txt", "renamed.txt"]
     take_back(root)
     assert [path.name for path in again.iterdir()] == ["made.txt"]
+
+
+AWARE = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "plain"),
+    [
+        ("site", "x" * 255, "x" * 255),
+        ("count", 7, 7),
+        ("share", 0.5, 0.5),
+        ("found", True, True),
+        ("at", AWARE, "2026-03-01T12:00:00+00:00"),
+        ("tags", ["a"] * 20, ["a"] * 20),
+        ("A" * 64, "", ""),
+        ("A" * 65, "", None),
+        ("1st", "", None),
+        ("with-dash", "", None),
+        ("site", "x" * 256, None),
+        ("share", float("nan"), None),
+        ("at", AWARE.replace(tzinfo=None), None),
+        ("tags", ["a"] * 21, None),
+        ("tags", [1], None),
+        ("nested", {"a": 1}, None),
+        ("nothing", None, None),
+    ],
+)
+def test_attributes_are_what_intuned_allows(functions: ModuleType, key: str, value: object, plain: object) -> None:
+    """
+    Everything else is refused when it is set, not when the call reports it.
+    """
+    check = importlib.import_module("headrace_automation.attributes").check_attribute
+    if plain is None:
+        with pytest.raises(ValueError, match=r"attribute|not allowed"):
+            check({}, key, value)
+        return
+
+    assert check({}, key, value) == plain
+
+
+def test_a_call_has_at_most_64_attributes_and_16_kib_of_them(functions: ModuleType) -> None:
+    check = importlib.import_module("headrace_automation.attributes").check_attribute
+    many = {f"k{number}": 1 for number in range(64)}
+    large = {f"k{number}": "x" * 255 for number in range(62)}
+
+    assert check(many, "k0", 2) == 2
+    for known in (many, large):
+        with pytest.raises(ValueError, match="Too many attributes"):
+            check(known, "one_more", "x" * 255)
