@@ -27,7 +27,7 @@ Where = Annotated[str | None, Query(max_length=255, description="Only of this wo
 class RunnableView(View):
     workspace: str
     project: str = Field(description="Empty for pipelines.")
-    id: str = Field(description="What its jobs and schedules name as their definition.")
+    id: str = Field(description="What its schedules name as their definition.")
     name: str
     description: str
     held: str = Field(description="Why it cannot be run now; empty when it can.")

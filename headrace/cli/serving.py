@@ -110,6 +110,7 @@ def _say_ready(settings: Settings, url: str, key: str | None, *, as_json: bool) 
         print(json.dumps({"url": url, "admin_key": key}), flush=True)
         return
     print(f"Headrace serves {url}")
+    print(f"Console: {url}{'/console' if settings.root_dialect else '/'}")
     if key:
         print(f"Admin key, shown this once and kept in {settings.home / 'admin.key'}: {key}")
     print(f"Try: curl -H 'x-api-key: {key or 'KEY'}' {url}/api/v1/flows", flush=True)

@@ -19,7 +19,7 @@ class Runnable:
     """
     Attributes:
         project: the folder that it stands in; empty where the dialect has none.
-        id: what its schedules and jobs name as their definition.
+        id: what its schedules name as their definition.
         held: why it cannot be run now, as a sentence; empty when it can.
     """
 

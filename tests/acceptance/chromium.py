@@ -91,7 +91,9 @@ class Page:
         value: Any = None
         while not value:
             with suppress(AssertionError):  # the page may have just gone to another one
-                value = await self.evaluate(f"(() => {{ try {{ return {expression} }} catch {{ return null }} }})()")
+                value = await self.evaluate(
+                    f"(() => {{ try {{ const it = {expression}; return it instanceof Node || it }} catch {{ return null }} }})()"
+                )
             if not value:
                 assert asyncio.get_running_loop().time() < deadline, (expression, await self.text(), self.errors)
                 await asyncio.sleep(0.05)  # the other side is another process; there is nothing to wait on
@@ -108,10 +110,10 @@ class Page:
 
     async def click(self, words: str) -> None:
         """
-        Click the button or link that says *words*, as soon as it is there.
+        Click the button or link that says *words*, as soon as it is there; while a dialog is open, the dialog's.
         """
         find = (
-            "[...document.querySelectorAll('dialog[open] button, button, a')]"
+            "[...(document.querySelector('dialog[open]') ?? document).querySelectorAll('button, a')]"
             f".find(one => one.checkVisibility() && (one.innerText.trim() === {json.dumps(words)} || one.ariaLabel === {json.dumps(words)}))"
         )
         await self.wait(f"(() => {{ const one = {find}; if (!one) return false; one.click(); return true }})()")

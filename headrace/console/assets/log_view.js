@@ -156,6 +156,10 @@ class LogView {
     });
     part(this.panel, "wrap").addEventListener("change", (/** @type {any} */ event) => this.box.classList.toggle("long", !event.target.checked));
     this.follow.addEventListener("change", () => this.#toEnd());
+    // Blocks have their true height only once they have been in view.
+    const grows = new ResizeObserver(() => this.#toEnd());
+    grows.observe(this.body);
+    this.signal.addEventListener("abort", () => grows.disconnect());
     this.box.addEventListener("wheel", (event) => {
       if (event.deltaY < 0) this.follow.checked = false;
     }, { passive: true });

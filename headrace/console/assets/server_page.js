@@ -51,7 +51,7 @@ export function serverPage(stage) {
     }
     const [{ problems }, { nodes }] = await Promise.all([api.get("problems", {}, signal), api.get("nodes", {}, signal)]);
     fill(part(page, "problems"), ...(problems.length ? problems.map(problemRow) : [make("li", "note", "None: every file is in force.")]));
-    fill(part(page, "nodes"), listing(["Process", "State", "#Slots", "Started", "Last heard of"], nodes.map(nodeRow), "No worker has said that it is alive: jobs wait. Start one with headrace worker."));
+    fill(part(page, "nodes"), listing(["Process", "State", "#Slots", "Started", "Last heard of"], nodes.sort(aliveFirst).map(nodeRow), "No worker has said that it is alive: jobs wait. Start one with headrace worker."));
     return LOOK_MS;
   }, signal, weather);
 }
@@ -65,10 +65,13 @@ function problemRow(problem) {
   return row;
 }
 
+/** @param {any} one @param {any} other */
+const aliveFirst = (one, other) => Number(other.alive) - Number(one.alive);
+
 /** @param {any} node @returns {(string | Node)[]} */
 function nodeRow(node) {
   const state = make("span");
-  if (!node.alive) showState(state, "failed", "Silent");
+  if (!node.alive) showState(state, "cancelled", "Gone");
   else if (node.draining) showState(state, "waiting", "Ending, takes no more jobs");
   else showState(state, "completed", "Alive");
   return [`${node.name} (${node.roles.join(", ")})`, state, String(node.slots), time(node.started_at), time(node.seen_at)];
