@@ -258,14 +258,12 @@ class Checkout(Step, frozen=True, kw_only=True, tag="checkout"):
         branch: empty is the repository's own.
         directory: below the repository's top; empty is the top.
         sealed: name of the sealed input with `user` and `password`, or `token`, and `ssh_key`; None for a public repository.
-        before: digest of the project in force; files that are the same in it keep their times. None: there is none.
     """
 
     url: str = ""
     branch: str = ""
     directory: str = ""
     sealed: str | None = None
-    before: str | None = None
 
 
 AnyStep = Discover | AccessToken | Sync | Payload | Script | Export | Pipe | Automation | Command | Checkout

@@ -86,6 +86,6 @@ async def _kept(step: Checkout, desk: Desk, projects: StoredProjects, clone: Pat
             f"The repository has no directory {step.directory}.", "Correct the workspace's repositoryDirectory."
         )
     commit = await asyncio.to_thread(commit_of, clone)
-    digest = await projects.keep(folder, before=step.before)
+    digest = await projects.keep(folder, workspace_id=desk.work.job.workspace_id)
     desk.book.write(f"Commit {commit} is stored.", stage=step.name)
     return Succeeded({"digest": digest, "commit": commit, "exit_code": 0})

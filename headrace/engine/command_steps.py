@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 from headrace.core.meltano import MeltanoProject
 from headrace.core.outcome import Failed, Succeeded
@@ -79,7 +80,7 @@ class CommandSteps:
             await self._leave(place, desk)
 
     async def _run(self, step: Command, project: ProjectFolder, desk: Desk) -> Succeeded | Failed:
-        await self._bring(step, project)
+        await self._bring(step, project, desk.work.job.workspace_id)
         known = await asyncio.to_thread(project.read) if step.meltano else MeltanoProject()
         desk.book.learn(Redactor(desk.secrets | _secrets_in(known)))
         path = await self._installer.install(step, known, project, desk)
@@ -112,11 +113,14 @@ class CommandSteps:
         try:
             await asyncio.shield(asyncio.to_thread(place.leave, desk.root.folder / "project"))
         except OSError as error:  # how the command ended is known, and holds without its files
-            desk.book.write(f"The project's files are not kept with the job: {error.strerror}.", stage="project")
+            desk.book.write(
+                f"The project's files are not kept with the job: {error.strerror or 'not all could be copied'}.",
+                stage="project",
+            )
 
-    async def _bring(self, step: Command, project: ProjectFolder) -> None:
+    async def _bring(self, step: Command, project: ProjectFolder, workspace_id: UUID) -> None:
         if step.project is not None:
-            await self._projects.lay_out(step.project, project.folder)
+            await self._projects.lay_out(step.project, project.folder, workspace_id=workspace_id)
         if step.plugins:
             await asyncio.to_thread(project.add_plugins, step.plugins)
 

@@ -94,7 +94,7 @@ class MeltanoProjects:
             now = await asyncio.to_thread(fingerprint, folder)
             known = self._known.get(folder)
             if known is None or known[0] != now:
-                digest = await self._stored.keep(folder)
+                digest = await self._stored.keep(folder, workspace_id=workspace.id)
                 known = (now, Snapshot(digest=digest, folder=await asyncio.to_thread(read_folder, folder)))
                 self._known[folder] = known
         return known[1]

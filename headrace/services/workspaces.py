@@ -15,6 +15,7 @@ from headrace.core.errors import ConflictError, FinalStateError, NotFoundError
 from headrace.core.job import Job
 from headrace.services.access import Access
 from headrace.services.jobs import Jobs
+from headrace.services.project_times import times_of
 from headrace.services.tenants import snapshots_in
 from headrace.store import pruning
 from headrace.store.database import Database
@@ -133,6 +134,7 @@ class Workspaces:
                 await self._files.remove(f"logs/{job_id}")
             await pruning.delete(self._database, [job_id for job_id, _ in batch])
         await self._files.remove(snapshots_in(workspace.id))
+        await self._files.remove(times_of(workspace.id))
         return await self._lives.remove(workspace.id)
 
 

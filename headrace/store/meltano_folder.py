@@ -7,7 +7,6 @@ Headrace's own definitions. `.env` is read for its variables, which jobs get sea
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
@@ -141,17 +140,6 @@ def programs_of(folder: Path, names: Iterable[str]) -> list[str]:
     List those of the files that may be executed, sorted.
     """
     return sorted(name for name in names if os.access(folder / name, os.X_OK))
-
-
-def times_of(folder: Path, names: Iterable[str]) -> dict[str, int]:
-    """
-    Say when each of the files was last changed, in nanoseconds since 1970; one that is gone meanwhile is left out.
-    """
-    found: dict[str, int] = {}
-    for name in names:
-        with contextlib.suppress(OSError):
-            found[name] = (folder / name).stat().st_mtime_ns
-    return found
 
 
 def _walk(folder: Path, top: Path) -> Iterator[Path]:

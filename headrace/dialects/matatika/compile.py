@@ -132,7 +132,6 @@ def _workspace_step(around: Surroundings, asked: Asked, source: Source | None) -
         branch=source.branch,
         directory=source.directory,
         sealed=_OPENING if source.opening else None,
-        before=around.snapshot.digest,
         limits=limits,
     )
 

@@ -71,28 +71,20 @@ class SubmitAgain:
             ConflictError: it would bring what its workspace does not name any more.
             ActiveJobError: a job of the same key has not ended.
         """
-        if any(isinstance(step, Checkout) for step in plan.steps):
-            plan = await self._checked(new, plan)
+        for step in plan.steps:
+            if isinstance(step, Checkout):
+                fields = fields_of(await self._desk.shelf.find("workspace", new.workspace_id))
+                _refuse_changed(step, new, fields.source(self._desk.git_schemes))
         return await self._desk.jobs.submit(new, plan)
 
-    async def _checked(self, new: NewJob, plan: Plan) -> Plan:
-        workspace = await self._desk.doors.open(new.workspace_id)
-        fields = fields_of(await self._desk.shelf.find("workspace", workspace.id))
-        now = fields.source(self._desk.git_schemes)
-        around = await self._desk.pipelines.around(workspace)
-        return replace(plan, steps=tuple(_dated(step, new, now, around.snapshot.digest) for step in plan.steps))
 
-
-def _dated(step: AnyStep, new: NewJob, now: Source, in_force: str | None) -> AnyStep:
-    if not isinstance(step, Checkout):
-        return step
+def _refuse_changed(step: Checkout, new: NewJob, now: Source) -> None:
     opening = new.sealed.get(step.sealed, {}) if step.sealed else {}
     if (step.url, step.branch, step.directory, opening) != (now.url, now.branch, now.directory, dict(now.opening)):
         raise ConflictError(
             "The workspace's repository, or what opens it, is not what it was when the job was made.",
             f"Deploy the workspace: POST /workspaces/{new.workspace_id}/deployments of the Matatika wire.",
         )
-    return replace(step, before=in_force)
 
 
 def _renewed(step: AnyStep, names: Mapping[str, str]) -> AnyStep:

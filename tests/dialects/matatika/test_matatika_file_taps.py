@@ -90,6 +90,9 @@ async def test_a_deployment_dates_only_what_it_changes(mill: Mill, tmp_path: Pat
 
     assert changed["data/a"] == back["data/a"] == first["data/a"]
     assert float(first["data/b"]) < float(changed["data/b"]) < float(back["data/b"])
+    assert (await mill.client.delete(f"workspaces/{workspace}")).status_code == 204
+    await mill.desk.workspaces.tick()
+    assert not Path(mill.house.files.folder(f"project-times/{workspace}")).exists()
 
 
 @pytest.mark.chaos

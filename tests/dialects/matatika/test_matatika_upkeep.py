@@ -107,7 +107,7 @@ async def test_a_stored_project_is_kept_as_long_as_something_needs_it(mill: Mill
     abandoned = tmp_path / "abandoned"
     abandoned.mkdir()
     (abandoned / "meltano.yml").write_text("default_environment: prod\n")
-    lost = await stored.keep(abandoned)
+    lost = await stored.keep(abandoned, workspace_id=mill.house.workspace.id)
 
     assert await retention.tick() == 0
     days = 2
@@ -122,6 +122,6 @@ async def test_a_stored_project_is_kept_as_long_as_something_needs_it(mill: Mill
     await mill.client.delete(workspace)
     assert await retention.tick() == 1
 
-    assert await stored.keep(abandoned) == lost
+    assert await stored.keep(abandoned, workspace_id=mill.house.workspace.id) == lost
     assert (await stored.read(lost)).project.default_environment == "prod"
     assert (await mill.run(pipeline))["status"] == "COMPLETE"
