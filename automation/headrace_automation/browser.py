@@ -40,31 +40,7 @@ FLAGS = (
 )
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 _WINDOWLESS = "chromium-headless-shell"
-# Parts of a browser's window, each a page of its own in a process of its own (Chromium 156). Nobody sees them, and with the process that is started
-# in advance they are half of what a page costs.
-_UNSEEN = (
-    "InitialWebUI",
-    "PreloadTopChromeWebUI",
-    "SpareRendererForSitePerProcess",
-    "WebUIBackForwardButton",
-    "WebUIHomeButton",
-    "WebUILocationBar",
-    "WebUIOmniboxAimPopup",
-    "WebUIOmniboxFullPopup",
-    "WebUIOmniboxPopup",
-    "WebUIReloadButton",
-    "WebUISplitTabsButton",
-    "WebUIToolbar",
-)
-_LAUNCHER = """#!/bin/sh
-# Chromium heeds the last --disable-features alone; so what is to be added to Playwright's is added here.
-for given; do
-    shift
-    case $given in --disable-features=*) given=$given,%s ;; esac
-    set -- "$@" "$given"
-done
-exec %s "$@"
-"""
+_LAUNCHER = Path(__file__).with_name("chromium.sh")
 _SIZE = {"width": 1024, "height": 800}
 _CDP_SECONDS = 10.0
 _READY_SECONDS = 15.0  # what a browser that is up may take for a context
@@ -262,7 +238,7 @@ def _program(*, headful: bool, folder: Path) -> str | None:
         return found
     launcher = folder / "headrace-chromium"
     if not launcher.exists():
-        launcher.write_text(_LAUNCHER % (",".join(_UNSEEN), shlex.quote(found)))
+        launcher.write_text(_LAUNCHER.read_text().replace("@PROGRAM@", shlex.quote(found)))
         launcher.chmod(0o700)
     return (
         str(launcher) if os.access(launcher, os.X_OK) else found

@@ -2,10 +2,13 @@
 
 import { createRequire } from "node:module";
 import fs from "node:fs";
+import os from "node:os";
 import path from "node:path";
 
 const FLAGS = ["--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage", "--disable-gpu", "--disable-sync", "--no-first-run"];
 const PROGRAMS = ["chromium", "chromium-browser", "google-chrome"];
+const WINDOWLESS = "chromium-headless-shell";
+const LAUNCHER = new URL("../chromium.sh", import.meta.url);
 const SIZE = { width: 1024, height: 800 };
 
 export async function withPage(call, from, Refused, handler) {
@@ -35,7 +38,7 @@ async function launch(call, from, Refused) {
   }
   try {
     return await playwright.chromium.launch({
-      executablePath: program(),
+      executablePath: program(call.options?.headful),
       headless: !call.options?.headful,
       args: [...FLAGS, ...(process.getuid() === 0 ? ["--no-sandbox"] : [])],
       proxy: proxyOf(call.proxy),
@@ -58,9 +61,24 @@ function find(from) {
   return null;
 }
 
-function program() {
+function program(headful) {
   const folders = (process.env.PATH ?? "").split(path.delimiter).filter(Boolean);
-  return PROGRAMS.flatMap((name) => folders.map((folder) => path.join(folder, name))).find((file) => fs.existsSync(file));
+  const which = (names) => names.flatMap((name) => folders.map((folder) => path.join(folder, name))).find((file) => fs.existsSync(file));
+  const found = which(PROGRAMS);
+  if (headful) return found;
+  return which([WINDOWLESS]) ?? (found && launcherOf(found));
+}
+
+function launcherOf(found) {
+  const launcher = path.join(os.tmpdir(), "headrace-chromium");
+  const quoted = `'${found.replaceAll("'", `'\\''`)}'`;
+  fs.writeFileSync(launcher, fs.readFileSync(LAUNCHER, "utf8").replace("@PROGRAM@", () => quoted), { mode: 0o700 });
+  try {
+    fs.accessSync(launcher, fs.constants.X_OK);
+    return launcher;
+  } catch {
+    return found; // a folder may be mounted so that nothing is run from it
+  }
 }
 
 function proxyOf(url) {
