@@ -65,7 +65,7 @@ class MeltanoProjects:
         self._lives = lives
         self._folder = folder
         self._first = first
-        self._known: dict[Path, tuple[str, Snapshot]] = {}
+        self._known: dict[UUID, tuple[tuple[Path, str], Snapshot]] = {}
         self._deployed: dict[UUID, tuple[StoredProject, Snapshot]] = {}
         self._lock = asyncio.Lock()
 
@@ -91,12 +91,12 @@ class MeltanoProjects:
         if folder is None:
             return await self._of_deployment(workspace)
         async with self._lock:
-            now = await asyncio.to_thread(fingerprint, folder)
-            known = self._known.get(folder)
+            now = (folder, await asyncio.to_thread(fingerprint, folder))
+            known = self._known.get(workspace.id)
             if known is None or known[0] != now:
                 digest = await self._stored.keep(folder, workspace_id=workspace.id)
                 known = (now, Snapshot(digest=digest, folder=await asyncio.to_thread(read_folder, folder)))
-                self._known[folder] = known
+                self._known[workspace.id] = known
         return known[1]
 
     def in_use(self) -> list[str]:
