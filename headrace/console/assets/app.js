@@ -1,6 +1,7 @@
 // The frame: who is signed in, which page is shown, and whether the server answers.
 
 import { Api, ApiError } from "./api.js";
+import { said, toast } from "./dialog.js";
 import { make, part, setText, template } from "./dom.js";
 import { startTicking } from "./parts.js";
 import { jobPage } from "./job_page.js";
@@ -178,6 +179,13 @@ part(trouble, "again").addEventListener("click", () => wakes.dispatchEvent(new E
   main.focus();
 });
 window.addEventListener("hashchange", route);
+// What a click asked for and was refused; what is asked for again and again tells of itself.
+window.addEventListener("unhandledrejection", (event) => {
+  const left = event.reason instanceof DOMException && event.reason.name === "AbortError";
+  if (!left && !(event.reason instanceof ApiError)) return;
+  event.preventDefault();
+  if (!left) toast(said(event.reason));
+});
 startTicking();
 
 const kept = sessionStorage.getItem(KEY_PLACE);
