@@ -103,13 +103,14 @@ class Jobs:
             RootTakenError: another job has the root; nothing was written, try with a new one.
             StoreUnavailableError: nothing was written.
         """
-        digest = new.fingerprint or _digest_of(new, plan)
+        # Of a long list of items it takes its time, and nobody asks for it without a key.
+        digest = (new.fingerprint or _digest_of(new, plan)) if new.idempotency_key else b""
         if (plan.fan_out is not None) != bool(new.items):
             raise InvalidError("A job has either steps or items.", "Give at least one item.")
         plan, settings = settings_apart.take_out(plan)
         if settings:
             new = replace(new, sealed={**new.sealed, **settings})
-        entry = Entry(new, plan, self._seal(new), digest if new.idempotency_key else None)
+        entry = Entry(new, plan, self._seal(new), digest or None)
         try:
             written, refused = await self._write(entry)
         except (submits.DuplicateKeyError, ActiveJobError):

@@ -24,6 +24,8 @@ from headrace.core.plan import FanOut
 from headrace.core.state import JobState, StepState
 from headrace.store.database import Connection, Database, statement
 
+_ADDED_AT_ONCE = 2_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Locked:
@@ -99,17 +101,17 @@ async def add(
     connection: Connection, job_id: UUID, plan: FanOut, items: Sequence[NewItem], *, parent: int | None = None
 ) -> None:
     """
-    Add items to the end of the list.
+    Add items to the end of the list, so many at a time that others are served between.
     """
-    if not items:
-        return
-    parameters = {
-        "job_id": job_id, "kind": plan.item.__struct_config__.tag, "parent": parent,
-        "ids": [item.id for item in items], "names": [item.name for item in items],
-        "inputs": [item.input for item in items], "timeouts": [item.timeout_seconds for item in items],
-        "max_attempts": [item.max_attempts for item in items],
-    }  # fmt: skip
-    await connection.execute(statement("add_items"), parameters)
+    for start in range(0, len(items), _ADDED_AT_ONCE):
+        added = items[start : start + _ADDED_AT_ONCE]
+        parameters = {
+            "job_id": job_id, "kind": plan.item.__struct_config__.tag, "parent": parent,
+            "ids": [item.id for item in added], "names": [item.name for item in added],
+            "inputs": [item.input for item in added], "timeouts": [item.timeout_seconds for item in added],
+            "max_attempts": [item.max_attempts for item in added],
+        }  # fmt: skip
+        await connection.execute(statement("add_items"), parameters)
 
 
 async def lock(connection: Connection, job_id: UUID) -> Locked | None:

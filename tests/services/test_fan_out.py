@@ -441,7 +441,7 @@ async def test_what_a_program_made_comes_back_byte_for_byte(batches: Batches) ->
 
 async def test_a_job_of_ten_thousand_items_is_submitted_run_and_ended(batches: Batches) -> None:
     """
-    Its record shows counts, not items; ending it is one statement over all that waits.
+    Its record shows counts, not items; ending it is one statement over all that waits. All stand in the order of the list.
     """
     job = await batches.submit([f"n{number}" for number in range(10_000)])
     await batches.admitted(slots=4)
@@ -450,6 +450,8 @@ async def test_a_job_of_ten_thousand_items_is_submitted_run_and_ended(batches: B
     await batches.fan_outs.terminate(job.id, by="a person")
 
     ended = await batches.job(job)
+    names = [(item.ordinal, item.name) async for item in batches.fan_outs.every_item(job.id)]
     assert ended.steps == ()
     assert ended.items is not None
     assert (ended.items.total, ended.items.completed, ended.items.cancelled) == (10_000, 20, 9_980)
+    assert names == [(number, f"n{number}") for number in range(10_000)]
