@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from headrace.core.fan_out import FanOutRecord
 from headrace.core.job import Job
 from headrace.core.state import JobState
 
@@ -65,7 +66,9 @@ def why_it_waits(job: Job, line: Line) -> Wait:
         case JobState.SCHEDULED:
             return Wait(code="retry", sentence="Its last try failed; the next one has a time.", due_at=job.due_at)
         case JobState.RUNNING | JobState.PAUSED if job.items is not None:
-            return _why_items_wait(job, line)
+            return _why_items_wait(job.state, job.items, line)
+        case JobState.WAITING if job.items and (job.items.awaits or job.items.pause_requested_at):
+            return _why_items_wait(job.state, job.items, line)
         case JobState.RUNNING:
             return Wait(code="running", sentence="It runs.")
         case JobState.PAUSED:
@@ -78,9 +81,7 @@ def why_it_waits(job: Job, line: Line) -> Wait:
             return _why_in_line(line)
 
 
-def _why_items_wait(job: Job, line: Line) -> Wait:
-    items = job.items
-    assert items is not None  # noqa: S101 - the caller has looked
+def _why_items_wait(state: JobState, items: FanOutRecord, line: Line) -> Wait:
     why = items.stop_cause
     if items.awaits is not None:
         return Wait(
@@ -89,7 +90,7 @@ def _why_items_wait(job: Job, line: Line) -> Wait:
     if items.pause_requested_at is None:
         return _NO_WORKER if not line.slots else Wait(code="running", sentence="It runs.")
     said = f" {why.sentence}" if why else ""
-    if job.state is JobState.PAUSED:
+    if state is not JobState.RUNNING:
         return Wait(
             code="paused", sentence=f"It is paused.{said}", instruction=(why and why.instruction) or "Resume it."
         )
