@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _MARKS = {
     "completed": ("✓", "green"),
+    "delivered": ("✓", "green"),
     "failed": ("✗", "red"),
     "cancelled": ("⊘", "yellow"),
     "running": ("▸", "cyan"),

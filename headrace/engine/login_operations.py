@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -36,6 +36,15 @@ _BROWSERS = frozenset({"cookies", "origins", "sessionStorage"})
 
 # A try that ended so may have ended so because the login was gone; any other says something about the function.
 _DOUBTFUL = frozenset({"exception", "timeout", "crashed", "auth-check-failed"})
+
+
+class _Bad(NamedTuple):
+    """
+    Why the last try was not good, and how many there were.
+    """
+
+    cause: Cause
+    tries: int
 
 
 async def with_login(work: ItemWork, use: SessionUse, call: ItemCall, run: Run) -> ItemEnd:
@@ -74,13 +83,13 @@ async def validate(call: ItemCall, use: SessionUse, login: AuthSession, run: Run
     """
     Check a login, and make it again where it is bad and that is allowed.
     """
-    bad: Cause | None = Cause("", "It has never been made.")
+    bad: _Bad | None = _Bad(Cause("", "It has never been made."), tries=0)
     if login.state is not None:
         bad = await _check(call, use, login.state, run, attempts=use.check_attempts)
     if bad is None:
         return ItemEnd(outcome=Succeeded(), session=SessionEnd(valid=True, generation=login.generation))
     if not (use.recreate and login.can_be_remade):
-        return _failed(use, "check-attempts-failed", bad, login)
+        return _failed("check-attempts-failed", bad, login)
     return await create(call, use, login, login.parameters or b"{}", run)
 
 
@@ -100,17 +109,17 @@ async def create(call: ItemCall, use: SessionUse, login: AuthSession, parameters
         use.create_attempts,
         run,
     )
-    if isinstance(made, Cause):
-        return _failed(use, "create-attempts-failed", made, login, remade=True)
+    if isinstance(made, _Bad):
+        return _failed("create-attempts-failed", made, login, remade=True)
     bad = await _check(replace(call, session_parameters=parameters), use, made, run, attempts=use.check_attempts)
     if bad is not None:
-        return _failed(use, "post-create-check-attempts-failed", bad, login, remade=True)
+        return _failed("post-create-check-attempts-failed", bad, login, remade=True)
     return ItemEnd(
         outcome=Succeeded(), session=SessionEnd(valid=True, generation=login.generation, state=made, remade=True)
     )
 
 
-async def _check(call: ItemCall, use: SessionUse, state: bytes | None, run: Run, *, attempts: int) -> Cause | None:
+async def _check(call: ItemCall, use: SessionUse, state: bytes | None, run: Run, *, attempts: int) -> _Bad | None:
     """
     Check a state; gives why the last try was not good, None when one was.
     """
@@ -123,15 +132,15 @@ async def _check(call: ItemCall, use: SessionUse, state: bytes | None, run: Run,
         timeout_seconds=use.timeout_seconds,
     )
     found = await _tries(asked, attempts, run, good=b"true")
-    return found if isinstance(found, Cause) else None
+    return found if isinstance(found, _Bad) else None
 
 
-async def _tries(call: ItemCall, attempts: int, run: Run, *, good: bytes | None = None) -> bytes | Cause:
+async def _tries(call: ItemCall, attempts: int, run: Run, *, good: bytes | None = None) -> bytes | _Bad:
     """
     Call until one try returns (with *good*, until one returns that); gives what it returned, or why the last one was not good.
     """
-    last = Cause("", "It was not tried.")
-    for _ in range(attempts):
+    last, tries = Cause("", "It was not tried."), 0
+    for tries in range(1, attempts + 1):
         end = await run(call)
         match end.outcome:
             case Succeeded() if good is None or end.result == good:
@@ -143,23 +152,23 @@ async def _tries(call: ItemCall, attempts: int, run: Run, *, good: bytes | None 
                 if fatal:
                     break
             case Cancelled(cause=cause):
-                return cause
-    return last
+                return _Bad(cause, tries)
+    return _Bad(last, tries)
 
 
-def _failed(use: SessionUse, code: str, why: Cause, login: AuthSession, *, remade: bool = False) -> ItemEnd:
-    sentence, attempts = {
-        "check-attempts-failed": ("Its check failed", use.check_attempts),
-        "create-attempts-failed": ("It could not be made", use.create_attempts),
-        "post-create-check-attempts-failed": ("It was made, but its check failed", use.check_attempts),
+def _failed(code: str, bad: _Bad, login: AuthSession, *, remade: bool = False) -> ItemEnd:
+    sentence = {
+        "check-attempts-failed": "Its check failed",
+        "create-attempts-failed": "It could not be made",
+        "post-create-check-attempts-failed": "It was made, but its check failed",
     }[code]
-    tries = f" in {attempts} tries" if attempts > 1 else ""
+    tries = f" in {bad.tries} tries" if bad.tries > 1 else ""
     cause = Cause(
         "auth session",
-        f"{sentence}{tries}: {why.sentence}",
+        f"{sentence}{tries}: {bad.cause.sentence}",
         who=Blame.CUSTOMER,
-        instruction=why.instruction or "Try the parameters by hand, then update the auth session.",
-        evidence={"code": code, "attempts": attempts, "last": _code_of(why)},
+        instruction=bad.cause.instruction or "Try the parameters by hand, then update the auth session.",
+        evidence={"code": code, "attempts": bad.tries, "last": _code_of(bad.cause)},
     )
     found = SessionEnd(valid=False, generation=login.generation, remade=remade)
     return ItemEnd(outcome=Failed(cause, fatal=True), session=found)

@@ -388,6 +388,11 @@ async def test_each_way_to_fail_has_its_code(shop: Shop, executor: ItemExecutor)
         check.write_text("async def check(page): return 0\n")
         await shop.reload()
         post_created = await shop.update(checkAttempts=1)
+        check.write_text(
+            "from headrace_automation import NonRetryableError as E\nasync def check(page): raise E('no use')\n"
+        )
+        await shop.reload()
+        hopeless = await shop.validate(autoRecreate=False, checkAttempts=3)
 
     codes = [
         (found["status"], found["error"]["code"], found["error"]["category"])
@@ -399,6 +404,8 @@ async def test_each_way_to_fail_has_its_code(shop: Shop, executor: ItemExecutor)
         ("failed", "post-create-check-attempts-failed", "auth"),
     ]
     assert (shop.count("check"), shop.count("create")) == (1 + 2 + 1, 1 + 2 + 1)
+    assert "Its check failed in 2 tries" in checked["message"]
+    assert "Its check failed: NonRetryableError: no use" in hopeless["message"]
 
 
 @row("§3.11 JobRun auth-session-not-found")
