@@ -1,8 +1,8 @@
 """
 How `pytest -n 2` shares the tests between its processes: by files, whole stories first.
 
-A file's tests stay together, for they share its fixtures; so do the files of `TOGETHER`, which look at the same jobs of one server. Files
-with whole servers go first and the many small ones last, so that the processes end at about the same time.
+A file's tests stay together, for they share its fixtures; so do the files of `TOGETHER`, which look at the same jobs or install the same
+packages. Files with whole servers go first and the many small ones last, so that the processes end at about the same time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-TOGETHER: Final = ("tests/acceptance/hotglue/",)
+TOGETHER: Final = ("tests/acceptance/hotglue/", "tests/acceptance/test_widget_")
 LONGEST_FIRST: Final = (
     "tests/acceptance/",
     "tests/dialects/",
@@ -32,7 +32,7 @@ def turn_of(item: pytest.Item) -> int:
 
 class Shares(LoadScopeScheduling):  # type: ignore[misc]  # xdist comes without types
     """
-    Hands out whole files, or folders of `TOGETHER`, in the order in which they were collected.
+    Hands out whole files, or all of a name in `TOGETHER`, in the order in which they were collected.
     """
 
     def __init__(self, config: pytest.Config, log: Any) -> None:
@@ -41,4 +41,4 @@ class Shares(LoadScopeScheduling):  # type: ignore[misc]  # xdist comes without 
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return next((folder for folder in TOGETHER if file.startswith(folder)), file)
+        return next((names for names in TOGETHER if file.startswith(names)), file)

@@ -81,7 +81,7 @@ class RunningServer:
 
     def _launch(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-m", "headrace.cli.main", "up"],
+            [sys.executable, "-m", "headrace.cli.main", "up", "--with-parent"],
             env={
                 **{name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")},
                 "HEADRACE_HOME": str(self.home),
@@ -90,7 +90,7 @@ class RunningServer:
                 "HEADRACE_ADMIN_KEY": KEY,
                 **self._environment,
             },
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # it ends with this process, however that ends
             stdout=subprocess.DEVNULL,
             stderr=log,
         )
@@ -112,11 +112,19 @@ class RunningServer:
         try:
             return self._process.wait(60)
         finally:
-            self._process = None
+            self._let_go()
+
+    def _let_go(self) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process = None
 
     def close(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self.stop()
+        elif self._process is not None:
+            self._let_go()
         self.client.close()
 
     def kill_everything(self) -> None:
@@ -127,7 +135,7 @@ class RunningServer:
         tree = self.processes()
         self._process.kill()
         self._process.wait()
-        self._process = None
+        self._let_go()
         eventually(lambda: not alive(tree), seconds=20, what="no process left over")
 
     def kill_worker(self) -> None:
@@ -184,7 +192,7 @@ class RunningServer:
         body: dict[str, Any] | None = None,
         *,
         environment: str = "demo",
-        seconds: float = 60.0,
+        seconds: float = 120.0,
     ) -> dict[str, Any]:
         """
         Run a flow and poll until its job has ended; gives the last record.
@@ -193,7 +201,7 @@ class RunningServer:
         assert answer.status_code == httpx2.codes.OK, answer.text
         return self.wait(answer.json(), seconds=seconds)
 
-    def wait(self, job: dict[str, Any], *, seconds: float = 60.0) -> dict[str, Any]:
+    def wait(self, job: dict[str, Any], *, seconds: float = 120.0) -> dict[str, Any]:
         """
         Poll until a job has ended, as hotglue's own widget does.
         """
@@ -204,7 +212,7 @@ class RunningServer:
 
         return eventually(ended, seconds=seconds, what=f"{job['job_name']} has ended")
 
-    def wait_for(self, job: dict[str, Any], seen: Callable[[dict[str, Any]], bool], *, seconds: float = 60.0) -> None:
+    def wait_for(self, job: dict[str, Any], seen: Callable[[dict[str, Any]], bool], *, seconds: float = 120.0) -> None:
         """
         Poll until a job's record shows something.
         """

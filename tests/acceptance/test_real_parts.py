@@ -23,7 +23,7 @@ from hotglue_rows import row
 from acceptance.projects import FAKES, ProjectFolder
 from acceptance.running_server import RunningServer, eventually, running
 
-ENVIRONMENT_SECONDS = 170.0
+ENVIRONMENT_SECONDS = 280.0
 
 CONNECTORS = {
     "tap-jsonl": {"kind": "tap", "install": ["tap-jsonl==0.3.1"]},
@@ -63,7 +63,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(work: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def server(work: Path, environments: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     project = ProjectFolder(tmp_path_factory.mktemp("project"), connectors=CONNECTORS)
     for tenant in ("acme", "hand-over"):
         write_contacts(work / f"{tenant}.jsonl", "Ada", "bad Bob", "Grace")
@@ -88,7 +88,9 @@ def server(work: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run
     (work / "lines").mkdir()
     project.flow("flights", {}, source="tap-rest", target="target-duckdb")
     project.flow("people", {}, source="tap-postgres", target="target-postgres")
-    with running(tmp_path_factory.mktemp("home"), project.folder) as started:
+    home = tmp_path_factory.mktemp("home")
+    (home / "environments").symlink_to(environments)  # the tests of Meltano run two of the same
+    with running(home, project.folder) as started:
         yield started
 
 
