@@ -122,8 +122,8 @@ class Page:
         """
         Type into a field, key by key.
         """
-        await self.wait(f"document.querySelector({json.dumps(selector)})?.focus() === undefined")
-        await self.evaluate(f"document.querySelector({json.dumps(selector)}).select()")
+        field = f"document.querySelector({json.dumps(selector)})"
+        await self.wait(f"(field => field && (field.focus(), field.select(), true))({field})")
         await self.send("Input.insertText", text=text)
 
     async def choose(self, selector: str, value: str) -> None:
