@@ -36,8 +36,8 @@ _FILE_OF = {"saveAs": "path", "harOpen": "file"}
 _REACHES_FAR = re.compile(rb'"method": ?"(?:newBrowserCDPSession|startTracing|launch\w*|connectOverCDP)"')
 _NOT_ANSWERED = re.compile(rb'"method": ?"(?:__waitInfo__|waitForEventInfo)"')
 _ASIDE = "headrace"
-_ANSWER_SECONDS = 5.0
-_REST_SECONDS = 1.0
+_ANSWER_SECONDS = 10.0
+_REST_SECONDS = 2.0
 
 
 class LentDriver:
