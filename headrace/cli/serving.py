@@ -47,12 +47,12 @@ def init(
         say_json({"project": str(folder), "files": [str(file) for file in files]})
     elif to_people():
         print(f"The project is in {folder}. Serve it with: headrace up --project {shlex.quote(str(folder))}")
-        if not automation:
-            print(_WHAT_IT_HAS)
+        print(_TRY_A_CALL.format(folder=shlex.quote(str(folder))) if automation else _WHAT_IT_HAS)
     else:
         print(folder)
 
 
+_TRY_A_CALL = "Call its functions without a server: cd {folder} && headrace automation test"
 _WHAT_IT_HAS = """
 Then, with the KEY that `headrace up` prints:
   the flow flights           headrace run flights --tenant acme --follow
