@@ -104,13 +104,16 @@ ENDINGS = {
     "daemon": """
         import os, time
         async def automation(params):
+            reading, writing = os.pipe()
             if os.fork() == 0:
                 os.setsid()
                 if os.fork() == 0:
                     print(os.getpid(), flush=True)
+                    os.write(writing, b"told")
                     time.sleep(600)
                 os._exit(0)
             os.wait()
+            os.read(reading, 4)
             return "left"
         """,
     "hangs": "import time\nasync def automation(params): time.sleep(600)",
@@ -133,7 +136,7 @@ async def test_whatever_a_call_does_to_its_process_the_next_one_runs(automations
 
     for name, text in ENDINGS.items():
         automations.write(f"api/{name}.py", text)
-        await automations.call(name, timeout_seconds=1.0)
+        await automations.call(name, timeout_seconds=20.0 if name == "daemon" else 1.0)  # which has something to tell
         assert all(not Path(f"/proc/{pid}").exists() for pid in automations.pids), name
         assert result_of(await automations.call("fine")) == shim, name
 
