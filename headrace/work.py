@@ -29,6 +29,7 @@ from headrace.parts import background, new_id, now, parts
 from headrace.runners.automation import AutomationRunner
 from headrace.runners.environments import Environments
 from headrace.runners.git import GitRules
+from headrace.runners.machine import most_memory_bytes
 from headrace.runners.process import ShimPool
 from headrace.services.item_attempts import ItemAttempts
 from headrace.services.item_logins import ItemLogins
@@ -49,7 +50,8 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
     Run jobs until *stop* is set; what still runs after the drain time is handed back.
     """
     home = settings.home.absolute()
-    async with parts(settings, url) as p, ShimPool(warm=min(settings.slots, _WARM_SHIMS), spare=settings.slots) as pool:
+    shims = ShimPool(warm=min(settings.slots, _WARM_SHIMS), spare=settings.slots, most_memory_bytes=most_memory_bytes())
+    async with parts(settings, url) as p, shims as pool:
         name = f"{socket.gethostname()}:{os.getpid()}"
         node_id = new_id()
         environments = Environments(home / "environments")

@@ -31,6 +31,7 @@ from headrace.runners.environments import Environments
 from headrace.runners.item_call import ItemCall
 from headrace.runners.job_root import JobRoot
 from headrace.runners.logs import JobLog, LogLine
+from headrace.runners.machine import most_memory_bytes
 from headrace.runners.process import Limits, ShimPool
 from headrace.runners.redaction import Redactor
 from headrace.runners.stage import Stage
@@ -276,5 +277,5 @@ async def local_calls(settings: Settings, project: AutomationProject) -> AsyncIt
     """
     Lend what calls functions of *project*.
     """
-    async with ShimPool(warm=1, spare=1) as pool:
+    async with ShimPool(warm=1, spare=1, most_memory_bytes=most_memory_bytes()) as pool:
         yield LocalCalls(pool, settings, project)

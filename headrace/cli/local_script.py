@@ -18,6 +18,7 @@ from headrace.runners import script as script_runner
 from headrace.runners.environments import Environments
 from headrace.runners.job_root import JobRoot
 from headrace.runners.logs import JobLog, LogLine
+from headrace.runners.machine import most_memory_bytes
 from headrace.runners.node import is_for_node
 from headrace.runners.node_packages import NodePackages
 from headrace.runners.process import Limits, ShimPool
@@ -131,7 +132,7 @@ async def run_here(folder: Path, inputs: Mapping[str, Any], script: LocalScript,
         wall_seconds=settings.wall_seconds, memory_bytes=settings.memory_bytes, grace_seconds=settings.grace_seconds
     )
     async with (
-        ShimPool(warm=1, spare=1) as pool,
+        ShimPool(warm=1, spare=1, most_memory_bytes=most_memory_bytes()) as pool,
         JobLog(_show, Redactor(secrets_of(inputs["variables"], ())), clock=lambda: datetime.now(UTC)) as book,
         pool.lease(limits, stage="etl") as children,
     ):

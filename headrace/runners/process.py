@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Self
 
@@ -56,11 +57,20 @@ class ShimPool:
 
     *warm* are started with the pool, and up to *spare* that have served are kept; an idle one has 10 MB and does nothing.
     Of those with a program of their own, too, up to *spare* are kept in all, each for a minute after it served.
+    *most_memory_bytes* is the limit of steps that have none of their own.
     """
 
-    def __init__(self, warm: int = 2, *, spare: int = 8, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        warm: int = 2,
+        *,
+        spare: int = 8,
+        most_memory_bytes: int | None = None,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
         self._warm = warm
         self._spare = max(warm, spare)
+        self._most_memory_bytes = most_memory_bytes
         self._clock = clock
         self._idle: list[ShimLink] = []
         self._ready: dict[ShimLink, asyncio.TimerHandle] = {}  # the longest unused first
@@ -98,6 +108,8 @@ class ShimPool:
             ChildrenRemainError: on leaving; the kernel did not let them die in time.
         """
         limits = limits or Limits()
+        if limits.memory_bytes is None:
+            limits = replace(limits, memory_bytes=self._most_memory_bytes)
         link = self._take() if program == PLAIN else self._take_ready(program, resident)
         step = Supervision(link, limits, stage, self._clock)
         try:

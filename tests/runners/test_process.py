@@ -239,6 +239,22 @@ async def test_a_cancelled_start_leaves_nothing(tmp_path):
 
 
 @row("drill 35")
+async def test_a_step_without_a_limit_of_memory_has_that_of_the_pool(tmp_path):
+    """
+    One with its own keeps it, be it larger.
+    """
+    async with ShimPool(1, most_memory_bytes=96 << 20) as pool:
+        async with pool.lease() as step:
+            child = await step.spawn(fake("etl_memory.py", cwd=tmp_path, name="etl"))
+            ended = await child.wait()
+        async with pool.lease(Limits(memory_bytes=1 << 30)) as other:
+            assert other.limits.memory_bytes == 1 << 30
+
+    assert step.exceeded.kind == "memory"
+    assert step.exceeded.limit == 96 << 20
+    assert ended.signal == signal.SIGKILL
+
+
 async def test_too_much_memory_ends_the_step(pool, tmp_path):
     """
     The sum over all processes counts; the limit, the peak and the stage are told.
