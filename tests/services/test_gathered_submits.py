@@ -59,8 +59,8 @@ async def test_a_submit_that_cannot_be_written_takes_no_neighbour_along(house: H
     refused = [answers[at] for at in (1, 3, 4)]
     assert [type(error) for error in refused[:2]] == [RootTakenError, ActiveJobError]
     assert isinstance(refused[2], Exception)
-    written = await house.database.all("select tenant_id from job where root <> 'taken' order by seq")
-    assert [row["tenant_id"] for row in written] == ["first", "second", "third"]
+    written = await house.database.all("select tenant_id from job where root <> 'taken'")
+    assert sorted(row["tenant_id"] for row in written) == ["first", "second", "third"]
     # And a refused one has not kept its key.
     for key in ("b", "d"):
         assert (await house.submit(key=key, on_taken=OnTaken.REJECT)).state is JobState.WAITING
