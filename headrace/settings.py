@@ -66,7 +66,9 @@ class Settings(BaseSettings):
     body_limit_bytes: int = Field(16 * 2**20, description="Largest request body.")
     wall_seconds: float | None = Field(6 * 3600.0, description="Longest time of one step.")
     no_progress_seconds: float | None = Field(600.0, description="Longest time a tap may send nothing.")
-    memory_bytes: int | None = Field(None, description="Memory of one step's processes; empty is three quarters of the machine's.")
+    memory_bytes: int | None = Field(
+        None, description="Memory of one step's processes; empty is three quarters of the machine's."
+    )
     log_bytes: int = Field(64 * 2**20, description="Largest log of one job; more is dropped with a note.")
     grace_seconds: float = Field(10.0, description="Time between the polite and the hard end of a child.")
 

@@ -22,7 +22,7 @@ from headrace.core.queue import Handler, Ticket
 from headrace.engine.lasting import lasting
 from headrace.services.fan_outs import TERMINATED
 from headrace.services.item_attempts import ItemAttempts, ItemWork
-from headrace.store.fan_outs import ItemStanding
+from headrace.store.item_tries import ItemStanding
 
 log = structlog.get_logger(__name__)
 

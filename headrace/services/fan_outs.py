@@ -22,7 +22,8 @@ from headrace.services.admission import Admission
 from headrace.services.announcements import Announcements
 from headrace.store import awaiting, fan_outs, job_reads, jobs
 from headrace.store.database import Connection, Database
-from headrace.store.fan_outs import ItemAttempt, Items, Locked
+from headrace.store.fan_outs import Locked
+from headrace.store.item_rows import ItemAttempt, Items
 from headrace.store.sealing import Sealer
 
 log = structlog.get_logger(__name__)

@@ -24,10 +24,10 @@ from headrace.services.announcements import Announcements
 from headrace.services.item_logins import ItemLogins
 from headrace.services.item_settling import ItemSettling
 from headrace.services.item_work import EndedTry, ItemWork
-from headrace.store import fan_outs, job_reads
+from headrace.store import item_tries, job_reads
 from headrace.store.database import Connection, Database
-from headrace.store.fan_outs import ClaimedItem, ItemClaim, ItemStanding, Taking
 from headrace.store.gathered_writes import GatheredWrites
+from headrace.store.item_tries import ClaimedItem, ItemClaim, ItemStanding, Taking
 from headrace.store.sealing import Sealer
 
 __all__ = ["ItemAttempts", "ItemWork"]
@@ -102,14 +102,14 @@ class ItemAttempts:
             ready, login = await self._login(connection, job, known.plan, known.sealed, ordinal)
             claimed = None
             if ready:
-                (claimed,) = await fan_outs.claim(connection, [taking])
+                (claimed,) = await item_tries.claim(connection, [taking])
         if not ready:
             self._admission.wake()
         return known.work(claimed, login)
 
     async def _claim(self, items: Sequence[Taking]) -> list[ClaimedItem | None]:
         async with self._database.connection() as connection:
-            return await fan_outs.claim(connection, items)
+            return await item_tries.claim(connection, items)
 
     async def _login(
         self, connection: Connection, job: Job, plan: Plan, sealed: Mapping[str, Any], ordinal: int
@@ -141,7 +141,7 @@ class ItemAttempts:
 
     async def standing(self, claim: ItemClaim) -> ItemStanding:
         async with self._database.connection() as connection:
-            return await fan_outs.standing(connection, claim)
+            return await item_tries.standing(connection, claim)
 
     async def settle(self, work: ItemWork, end: ItemEnd, *, ticket: queue.Claim, now: datetime) -> None:
         """

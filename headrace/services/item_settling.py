@@ -28,10 +28,11 @@ from headrace.services.announcements import Announcements
 from headrace.services.fan_outs import cancel_surplus, end_if_over
 from headrace.services.item_logins import ItemLogins
 from headrace.services.item_work import EndedTry, ItemWork
-from headrace.store import fan_outs
+from headrace.store import fan_outs, item_tries
 from headrace.store.database import Connection, Database
-from headrace.store.fan_outs import Locked, SettledTry
+from headrace.store.fan_outs import Locked
 from headrace.store.gathered_writes import GatheredWrites
+from headrace.store.item_tries import SettledTry
 
 
 class ItemSettling:
@@ -104,7 +105,7 @@ class ItemSettling:
         grows = fan_out.grows and locked.cancel_requested_at is None
         added = [self._added(fan_out, end) if grows else [] for end in ends]
         tries = [self._settled(*each) for each in zip(ended, ends, added, strict=True)]
-        counts = await fan_outs.settle(connection, locked.job_id, tries)
+        counts = await item_tries.settle(connection, locked.job_id, tries)
         if counts is None:
             raise FencedError("Another worker owns this item now.", job=str(locked.job_id))
         for one, settled, new in zip(ended, tries, added, strict=True):

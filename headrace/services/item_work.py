@@ -14,7 +14,7 @@ from headrace.core.auth_session import AuthSession
 from headrace.core.fan_out import Item, ItemEnd
 from headrace.core.job import Job
 from headrace.core.plan import FanOut, Plan
-from headrace.store.fan_outs import ItemClaim
+from headrace.store.item_tries import ItemClaim
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

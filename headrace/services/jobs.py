@@ -34,9 +34,9 @@ from headrace.services.announcements import Announcements
 from headrace.services.fan_outs import terminate
 from headrace.store import job_reads, jobs, submits
 from headrace.store.database import Connection, Database
-from headrace.store.fan_outs import Items
 from headrace.store.gathered import Gathered
 from headrace.store.gathered_submits import GatheredSubmits
+from headrace.store.item_rows import Items
 from headrace.store.logs import JOB, LogEntry, Logs
 from headrace.store.sealing import Sealer
 from headrace.store.submits import Entry, Submitted
