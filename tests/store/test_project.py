@@ -509,7 +509,7 @@ def test_a_scripts_folder_has_a_limit(folder: Folder, monkeypatch: pytest.Monkey
     with pytest.raises(DefinitionError, match=r"huge\.csv") as caught:
         files_of_script(ScriptDef(folder=folder.path / "flows/f"))
 
-    assert "Move data out" in caught.value.instruction
+    assert "Move out of it what no job needs" in caught.value.instruction
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
