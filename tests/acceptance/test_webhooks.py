@@ -202,7 +202,7 @@ def test_a_receiver_that_was_ill_gets_all_in_order(server: RunningServer, mailbo
     record = server.run("plain", "ill")
     before = mailbox.of(record)
     mailbox.ill = False
-    messages = heard(mailbox, record, seconds=40)
+    messages = heard(mailbox, record, seconds=120)  # the longer it was ill, the longer the pause before the next try
 
     assert record["status"] == "JOB_COMPLETED"
     assert before == []
