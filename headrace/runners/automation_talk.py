@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
@@ -21,6 +20,7 @@ from msgspec import Raw, Struct
 from headrace.core import nesting
 from headrace.core.errors import HeadraceError
 from headrace.core.fan_out import Wanted, is_item_name
+from headrace.runners.pipe_ends import read_end, write_end
 
 LINE_BYTES = 8 * 2**20  # a result, a kept value or an item's parameters, escaped
 WANTED_BYTES = 64 * 2**20
@@ -123,12 +123,9 @@ class Talk:
         """
         Listen to *reports* and answer on *answers*, until the other side closes; both descriptors are ours.
         """
-        loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=LINE_BYTES)
-        hearing, _ = await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(reports, "rb", buffering=0)
-        )
-        answering, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(answers, "wb", buffering=0))
+        hearing, _ = await read_end(reports, lambda: asyncio.StreamReaderProtocol(reader))
+        answering, _ = await write_end(answers, asyncio.BaseProtocol)
         try:
             while line := await reader.readline():
                 await self._take(line, answering)

@@ -19,6 +19,7 @@ from headrace.core.outcome import Blame, Cancelled, Cause, Failed, Succeeded
 from headrace.runners import diagnosis
 from headrace.runners.job_root import JobRoot, read_json
 from headrace.runners.logs import Drain, JobLog
+from headrace.runners.pipe_ends import read_end
 from headrace.runners.process import DEVNULL, Child, Command, Exit, Supervision, child_environment
 from headrace.runners.target_state import LastState
 
@@ -94,9 +95,7 @@ class Stage:
         """
         reading, writing = os.pipe()
         printed = LastState()
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: printed, os.fdopen(reading, "rb", buffering=0)
-        )
+        transport, _ = await read_end(reading, lambda: printed)
         pipe = os.fstat(writing).st_ino
         try:
             try:
@@ -254,9 +253,7 @@ async def read_reports(descriptor: int) -> AsyncIterator[dict[str, Any]]:
     Yield the JSON lines that a data-plane process writes to its report pipe, until it closes; *descriptor* is closed then.
     """
     reader = asyncio.StreamReader(limit=_REPORT_LINE_BYTES)
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", buffering=0)
-    )
+    transport, _ = await read_end(descriptor, lambda: asyncio.StreamReaderProtocol(reader))
     try:
         while line := await reader.readline():
             if line.endswith(b"\n"):
