@@ -97,7 +97,7 @@ def test_a_login_outlives_its_worker_and_is_never_in_plain_bytes(tmp_path: Path)
     site = tmp_path / "site"
     site.mkdir()
     project = write_project(tmp_path / "project", site)
-    settings = {"HEADRACE_WORKER_TTL_SECONDS": "4", "HEADRACE_WORKER_BEAT_SECONDS": "0.5"}
+    settings = {"HEADRACE_WORKER_TTL_SECONDS": "10", "HEADRACE_WORKER_BEAT_SECONDS": "0.5"}
     with running(tmp_path / "home", project, **settings) as server:
         client = Client(server)
         started = client(
@@ -106,7 +106,7 @@ def test_a_login_outlives_its_worker_and_is_never_in_plain_bytes(tmp_path: Path)
         update = client("POST", "/auth-sessions/ada/update", {"parameters": {"user": "ada", "password": PASSWORD}})
         eventually(lambda: lines(site / "begun") == 1, seconds=60, what="the login has begun")
         server.kill_worker()
-        eventually(lambda: lines(site / "begun") == 2, seconds=90, what="another worker logs in")
+        eventually(lambda: lines(site / "begun") == 2, seconds=120, what="another worker logs in")
         waiting = client("GET", f"/auth-sessions/ada/update/{update['operationId']}/result")
         (site / "go").touch()
         made = client.ended(f"/auth-sessions/create/{started['operationId']}/result")
