@@ -123,14 +123,14 @@ class Database:
     @asynccontextmanager
     async def pipelined(self) -> AsyncIterator[Connection]:
         """
-        Lend a connection inside a transaction whose statements wait for an answer only where one is asked for.
+        Do what `transaction` does, for many statements of few rows.
 
-        Begin and commit travel with what is beside them. A statement that fails is heard of at the next answer, or at the end.
+        Not in the driver's pipeline mode: a parameter of megabytes, such as a tap's state, may then wait for ever to be sent.
 
         Raises:
             StoreUnavailableError: no connection, or it broke; nothing was changed.
         """
-        async with self.connection() as connection, connection.pipeline(), connection.transaction():
+        async with self.connection() as connection, connection.transaction():
             yield connection
 
     async def one(self, query: LiteralString, parameters: dict[str, Any] | None = None) -> DictRow | None:
