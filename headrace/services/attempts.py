@@ -87,7 +87,7 @@ class Attempts:
         """
         Take a job for one attempt; None when it has ended or waits again.
         """
-        async with self._database.pipelined() as connection:
+        async with self._database.transaction() as connection:
             claim = await jobs.claim(connection, job_id, node_id=node_id, node_name=node_name)
             if claim is None:
                 return None
@@ -146,7 +146,7 @@ class Attempts:
         Raises:
             FencedError: somebody else owns the attempt.
         """
-        async with self._database.pipelined() as connection:
+        async with self._database.transaction() as connection:
             event_id, first = await jobs.start_step(connection, work.claim, ordinal)
             if first or event_id is None:
                 await self._tell(connection, work, event_id)
@@ -182,7 +182,7 @@ class Attempts:
             type(outcome)
         ]
         cause = None if isinstance(outcome, Succeeded) else outcome.cause
-        async with self._database.pipelined() as connection:
+        async with self._database.transaction() as connection:
             event_id = await jobs.finish_step(
                 connection, work.claim, ordinal, state, output=outcome.output, cause=cause
             )
@@ -206,7 +206,7 @@ class Attempts:
             FencedError: somebody else owns the attempt.
         """
         cause = outcome.cause if isinstance(outcome, (Failed, Cancelled)) else None
-        async with self._database.pipelined() as connection:
+        async with self._database.transaction() as connection:
             event_id = await jobs.settle_job(
                 connection,
                 work.claim,

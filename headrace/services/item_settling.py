@@ -87,7 +87,7 @@ class ItemSettling:
         """
         tickets = [one.ticket for one in ended]
         with self._queue.refilling() as refill:
-            async with self._database.pipelined() as connection:
+            async with self._database.transaction() as connection:
                 locked = await fan_outs.lock(connection, job_id)
                 if locked is None:
                     raise FencedError("The job of this item has ended.", job=str(job_id))

@@ -114,18 +114,7 @@ class Database:
         """
         Lend a connection inside a transaction: all or nothing.
 
-        Raises:
-            StoreUnavailableError: no connection, or it broke; nothing was changed.
-        """
-        async with self.connection() as connection, connection.transaction():
-            yield connection
-
-    @asynccontextmanager
-    async def pipelined(self) -> AsyncIterator[Connection]:
-        """
-        Do what `transaction` does, for many statements of few rows.
-
-        Not in the driver's pipeline mode: a parameter of megabytes, such as a tap's state, may then wait for ever to be sent.
+        Not in the driver's pipeline mode: a parameter of megabytes, such as a tap's state, may wait for ever to be sent there.
 
         Raises:
             StoreUnavailableError: no connection, or it broke; nothing was changed.

@@ -33,7 +33,7 @@ async def _written(database: Database) -> int:
 async def test_all_is_written_when_the_block_ends_well(database: Database) -> None:
     before = await _written(database)
 
-    async with database.pipelined() as connection:
+    async with database.transaction() as connection:
         await connection.execute(_WRITE, {"name": "a"})
         seen = await (await connection.execute(_COUNT)).fetchone()
         await connection.execute(_WRITE, {"name": "b"})
@@ -58,7 +58,7 @@ async def test_a_statement_that_is_refused_is_told_as_what_it_was_and_undoes_all
 
 
 async def _write_twice(database: Database, *, asked: bool) -> None:
-    async with database.pipelined() as connection:
+    async with database.transaction() as connection:
         await connection.execute(_WRITE, {"name": "a"})
         await connection.execute(_WRITE, {"name": "a"})
         if asked:
@@ -75,7 +75,7 @@ async def test_an_error_of_the_callers_undoes_all_and_leaves_a_connection_that_w
 
 
 async def _fail(database: Database) -> None:
-    async with database.pipelined() as connection:
+    async with database.transaction() as connection:
         await connection.execute(_WRITE, {"name": "a"})
         raise ZeroDivisionError
 
@@ -86,7 +86,7 @@ async def test_a_connection_that_is_cut_is_an_absence_of_the_database(database: 
 
 
 async def _cut(database: Database) -> None:
-    async with database.pipelined() as connection:
+    async with database.transaction() as connection:
         pid = connection.info.backend_pid
         await connection.execute(_WRITE, {"name": "a"})
         await database.run("select pg_terminate_backend(%(pid)s, 5000)", {"pid": pid})
