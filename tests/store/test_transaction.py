@@ -1,5 +1,5 @@
 """
-Transactions whose statements travel together.
+Transactions: all or nothing, whatever ends them.
 """
 
 from __future__ import annotations
