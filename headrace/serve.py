@@ -105,16 +105,7 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
         hotglue = hotglue_of(p, matatika, intuned)
         ticker = Ticker(hotglue.schedules)
         app = web_app(p, hotglue, matatika, intuned)
-        config = uvicorn.Config(
-            app,
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=10,
-        )
-        server = QuietServer(config)
+        server = http_server(app, settings)
         duties = [
             p.admission.run(),
             every(1.0, p.flows.reload, name="definitions"),
@@ -251,6 +242,23 @@ def hotglue_of(p: Parts, matatika: Matatika, intuned: IntunedServices) -> Tenanc
         after_link=AfterLink(schedules, discovers, run_flow, run_connector, now=now),
         now=now,
     )
+
+
+def http_server(app: Starlette, settings: Settings) -> QuietServer:
+    """
+    Make the server that hands requests to *app*.
+    """
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=settings.keep_alive_seconds,
+        timeout_graceful_shutdown=10,
+    )
+    return QuietServer(config)
 
 
 class QuietServer(uvicorn.Server):

@@ -63,6 +63,9 @@ class Settings(BaseSettings):
         60.0, description="How long the check of an automation's login counts while a job runs."
     )
 
+    keep_alive_seconds: int = Field(
+        75, description="How long a connection that nobody uses stays open; more than clients and proxies keep theirs."
+    )
     body_limit_bytes: int = Field(16 * 2**20, description="Largest request body.")
     wall_seconds: float | None = Field(6 * 3600.0, description="Longest time of one step.")
     no_progress_seconds: float | None = Field(600.0, description="Longest time a tap may send nothing.")

@@ -19,15 +19,15 @@ log = structlog.get_logger(__name__)
 
 async def sweep_links(attempts: Attempts, folder: Path, *, home: Path = HOME) -> None:
     """
-    Remove the links to folders of jobs below *folder* that do not run; nothing where the database does not answer.
+    Remove the links to folders of jobs below *folder* that have ended; nothing where the database does not answer.
 
-    The links are listed before it is asked, so that a job which begins meanwhile keeps its own.
+    A job that waits for its next attempt may begin it meanwhile, so it keeps its own.
     """
     links = await asyncio.to_thread(links_into, folder, home=home)
     if not links:
         return
     try:
-        live = await attempts.running(links.values())
+        live = await attempts.unfinished(links.values())
     except RetriableError as error:
         log.warning("links of dead workers stay", reason=error.reason)
         return

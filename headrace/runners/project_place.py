@@ -9,13 +9,16 @@ he works is told its target. So the copy stands here while the job runs, and mov
     {home}/meltano/{pipeline}/owner      the job and attempt whose it is
 
 A place has one owner at a time: the pipeline's exclusivity key sees to that. Who comes next takes it whatever is there, for the one before
-is dead or fenced; who only slept finds another's name, and leaves the place alone.
+is dead or fenced; who only slept finds another's name, and leaves the place alone. `{home}/meltano/lock` makes a look and what follows one.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -23,6 +26,7 @@ from uuid import UUID
 from headrace.runners.meltano import ProjectFolder
 
 _OWNER = "owner"
+_LOCK = "lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,54 +58,69 @@ class ProjectPlace:
 
         A child of the attempt before that is still dying goes on in the folder it knows, never in the new one.
         """
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (self._folder / _OWNER).write_text(str(self._owner), "utf-8")
-        with contextlib.suppress(FileNotFoundError):
-            self.project.rename(self._folder / f"left-to-{self._owner}")
+        with _held(self._folder.parent):
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            (self._folder / _OWNER).write_text(str(self._owner), "utf-8")
+            with contextlib.suppress(FileNotFoundError):
+                self.project.rename(self._folder / f"left-to-{self._owner}")
+            self.project.mkdir()
         self._remove_left()
-        self.project.mkdir()
         return self.project
 
-    def leave(self, to: Path) -> None:
+    def leave(self, to: Path | None) -> None:
         """
-        Move the project to *to*, in place of what is there, without Meltano's own folder; nothing when the place is another's.
+        Move the project to *to*, in place of what is there, without Meltano's own folder; None throws it away.
+
+        Nothing happens when the place is another's.
         """
-        if _owner_in(self._folder) != str(self._owner):
-            return
-        ProjectFolder(self.project).forget_system_folder()
-        shutil.rmtree(to, ignore_errors=True)
-        shutil.move(self.project, to)
-        self._remove_left()
-        (self._folder / _OWNER).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # the next one is here already
-            self._folder.rmdir()
+        left = self._folder / f"left-by-{self._owner}"
+        with _held(self._folder.parent):
+            if owner_of(self._folder) != self._owner:
+                return
+            with contextlib.suppress(FileNotFoundError):
+                self.project.rename(left)
+        if left.exists() and to is not None:
+            to.parent.mkdir(parents=True, exist_ok=True)
+            ProjectFolder(left).forget_system_folder()
+            shutil.rmtree(to, ignore_errors=True)
+            shutil.move(left, to)
+        with _held(self._folder.parent):
+            if owner_of(self._folder) == self._owner:
+                shutil.rmtree(self._folder, ignore_errors=True)
 
     def _remove_left(self) -> None:
-        for left in self._folder.glob("left-to-*"):
+        for left in self._folder.glob("left-*"):
             shutil.rmtree(left, ignore_errors=True)
 
 
-def taken_places(folder: Path) -> dict[Path, UUID]:
+def taken_places(folder: Path) -> dict[Path, Owner]:
     """
-    Find the places below *folder* that somebody has taken and not left, each with its job's id.
+    Find the places below *folder* that somebody has taken and not left.
     """
-    found: dict[Path, UUID] = {}
-    for file in folder.glob(f"*/{_OWNER}"):
-        with contextlib.suppress(ValueError):
-            found[file.parent] = UUID(_owner_in(file.parent).partition(".")[0])
-    return found
+    found = {file.parent: owner_of(file.parent) for file in folder.glob(f"*/{_OWNER}")}
+    return {place: owner for place, owner in found.items() if owner is not None}
 
 
-def clear_place(folder: Path, job_id: UUID) -> None:
+def owner_of(folder: Path) -> Owner | None:
     """
-    Remove what a job has left in a place, unless somebody has taken it since.
+    Read whose a place is; None for nobody's.
     """
-    if _owner_in(folder).partition(".")[0] == str(job_id):
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _owner_in(folder: Path) -> str:
     try:
-        return (folder / _OWNER).read_text("utf-8")
-    except FileNotFoundError:
-        return ""
+        job_id, _, token = (folder / _OWNER).read_text("utf-8").partition(".")
+        return Owner(UUID(job_id), int(token))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+@contextlib.contextmanager
+def _held(places: Path) -> Iterator[None]:
+    """
+    Keep others, on other machines too, from taking or leaving a place meanwhile; it is held for a few renames.
+    """
+    places.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(places / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

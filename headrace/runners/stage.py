@@ -180,6 +180,14 @@ class Stage:
             )
         )
 
+    async def broke_off(self, ended: Exit) -> bool:
+        """
+        Tell whether a child that failed did so because nobody read its output any more.
+        """
+        await self.heard()
+        said = [line.text for line in self.book.tail(self.name) if line.stream.partition(".")[0] == ended.name]
+        return diagnosis.met_broken_pipe(ended, said)
+
     async def exception(self) -> str | None:
         """
         Name the exception that its children spoke of last, without modules.

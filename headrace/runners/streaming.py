@@ -93,10 +93,9 @@ async def _pipe_outcome(
     }
     if stage.children.exceeded is not None:
         return replace(await stage.diagnose([ends.tap, ends.target]), output=output)
-    closed, before_tap = finished.get("target_closed"), ends.target.order < ends.tap.order
-    if closed and ends.target.succeeded and (ends.tap.succeeded or before_tap):
+    if ends.target.succeeded and finished.get("target_closed") and await _by_the_target(stage, ends):
         return Failed(left_early(target, ends.target), output=output)
-    if not ends.target.succeeded or ((closed or before_tap) and not ends.tap.succeeded):
+    if not ends.target.succeeded:
         failed = await stage.diagnose([ends.target])
         return replace(failed, cause=replace(failed.cause, stage="export"), output=output)
     if finished.get("error"):
@@ -110,3 +109,12 @@ async def _pipe_outcome(
         bookmark = state.state.get("tap", state.state) if "target" in state.state else state.state
         write_json(stage.root.new_bookmark, bookmark, durable=True)
     return Succeeded(output)
+
+
+async def _by_the_target(stage: Stage, ends: _Ends) -> bool:
+    """
+    Tell whether a target that closed the pipe and ended well is to blame, rather than a tap that failed of itself before.
+
+    Who of the two ends first says little: a target may close the pipe, and take its time to end.
+    """
+    return ends.tap.succeeded or ends.target.order < ends.tap.order or await stage.broke_off(ends.tap)

@@ -132,12 +132,19 @@ class Attempts:
         """
         return self._announcements.details(await self.read(work.claim))
 
-    async def running(self, job_ids: Collection[UUID]) -> set[UUID]:
+    async def unfinished(self, job_ids: Collection[UUID]) -> set[UUID]:
         """
-        Tell which of some jobs run now, wherever.
+        Tell which of some jobs run, or will, wherever.
         """
         async with self._database.connection() as connection:
-            return await jobs.running(connection, job_ids)
+            return await jobs.unfinished(connection, job_ids)
+
+    async def folders(self, job_ids: Collection[UUID]) -> dict[UUID, str]:
+        """
+        Give the folders of some jobs in the file store; a job that is not known has none.
+        """
+        async with self._database.connection() as connection:
+            return await jobs.folders(connection, job_ids)
 
     async def start_step(self, work: Work, ordinal: int) -> None:
         """

@@ -17,9 +17,11 @@ from psycopg.types.json import Jsonb
 
 from headrace.core.event import EventKind
 from headrace.core.outcome import Cause
-from headrace.core.state import JobState, StepState
+from headrace.core.state import FINAL_JOB_STATES, JobState, StepState
 from headrace.store.database import Connection, Database, statement
-from headrace.store.job_rows import json_of
+from headrace.store.job_rows import folder_of, json_of
+
+_FINAL = sorted(FINAL_JOB_STATES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +138,22 @@ class Standing:
     cancel_requested: bool
 
 
-async def running(connection: Connection, job_ids: Collection[UUID]) -> set[UUID]:
+async def unfinished(connection: Connection, job_ids: Collection[UUID]) -> set[UUID]:
     """
-    Tell which of some jobs run.
+    Tell which of some jobs run, or will.
     """
-    query = "select id from job where id = any(%(ids)s) and state = 'running'"
-    rows = await (await connection.execute(query, {"ids": list(job_ids)})).fetchall()
+    query = "select id from job where id = any(%(ids)s) and state <> all(%(final)s)"
+    rows = await (await connection.execute(query, {"ids": list(job_ids), "final": _FINAL})).fetchall()
     return {row["id"] for row in rows}
+
+
+async def folders(connection: Connection, job_ids: Collection[UUID]) -> dict[UUID, str]:
+    """
+    Give the folders of some jobs in the file store; a job that is not known has none.
+    """
+    query = "select id, created_at from job where id = any(%(ids)s)"
+    rows = await (await connection.execute(query, {"ids": list(job_ids)})).fetchall()
+    return {row["id"]: folder_of(row["id"], row["created_at"]) for row in rows}
 
 
 async def report_step(connection: Connection, claim: Claim, ordinal: int, output: dict[str, Any]) -> Standing:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,20 @@ TAP_MODES = (
     "good", "slow", "exit-3", "raise", "garbage", "nothing", "no-schema", "noise", "print-secret", "state-then-crash",
     "ignore-term", "hang", "silent", "daemon", "rotate-token",
 )  # fmt: skip
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """
+    Show what a server said last beside the test that failed on it.
+    """
+    report = yield
+    if report.failed:
+        servers = {
+            id(found): found for found in getattr(item, "funcargs", {}).values() if isinstance(found, RunningServer)
+        }
+        report.sections += [("server.log, its end", server.last_words()) for server in servers.values()]
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -103,6 +103,13 @@ class RunningServer:
         except httpx2.TransportError:
             return False
 
+    def last_words(self) -> str:
+        """
+        Give the end of its log, each line cut.
+        """
+        lines = (self.home / "server.log").read_text("utf-8", errors="replace").splitlines()
+        return "\n".join(line[:400] for line in lines[-30:])
+
     def stop(self) -> int:
         """
         Ask it to end, as an operator does; gives the exit code.

@@ -63,7 +63,7 @@ def server(tmp_path: Path) -> Iterator[RunningServer]:
     with running(
         tmp_path / "home",
         folder,
-        HEADRACE_WORKER_TTL_SECONDS="4",
+        HEADRACE_WORKER_TTL_SECONDS="8",
         HEADRACE_WORKER_BEAT_SECONDS="0.5",
         HEADRACE_WEBHOOK_PRIVATE_NETWORKS="true",
     ) as started:

@@ -50,7 +50,7 @@ def server(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with running(
         tmp_path_factory.mktemp("home"),
         project,
-        HEADRACE_WORKER_TTL_SECONDS="4",
+        HEADRACE_WORKER_TTL_SECONDS="8",
         HEADRACE_WORKER_BEAT_SECONDS="0.5",
         HEADRACE_WEBHOOK_PRIVATE_NETWORKS="true",
     ) as started:

@@ -34,7 +34,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     with running(
-        tmp_path_factory.mktemp("home"), project, HEADRACE_WORKER_TTL_SECONDS="4", HEADRACE_WORKER_BEAT_SECONDS="0.5"
+        tmp_path_factory.mktemp("home"), project, HEADRACE_WORKER_TTL_SECONDS="8", HEADRACE_WORKER_BEAT_SECONDS="0.5"
     ) as started:
         yield started
 

@@ -9,6 +9,7 @@ The mode is the positional argument, else `mode` in the config, else `good`. Oth
     sdk            like hotglue's target SDK: a cumulative state with summary and bookmarks, one line for each record, the last one counts
     sdk-failures   the same, but each second record is refused with an error
     exits-early    ends with exit code 0 after `after` records, while the tap is writing
+    leaves-last    the same, but it ends only when the tap, whose reader is gone, has ended
     exit-4         says why on stderr after `after` records and ends with exit code 4
     no-state       writes the records and prints nothing
     hang           reads nothing and stays
@@ -17,6 +18,7 @@ The mode is the positional argument, else `mode` in the config, else `good`. Oth
 import argparse
 import hashlib
 import json
+import os
 import signal
 import sys
 import time
@@ -95,6 +97,20 @@ def exits_early():
     read_some()
 
 
+def leaves_last():
+    read_some()
+    taps = {child for child in siblings() if b"tap" in Path(f"/proc/{child}/cmdline").read_bytes()}
+    os.close(0)
+    deadline = time.monotonic() + 30
+    while taps & siblings() and time.monotonic() < deadline:
+        time.sleep(0.01)  # they are another's children: there is nothing to wait on
+
+
+def siblings():
+    parent = os.getppid()
+    return set(Path(f"/proc/{parent}/task/{parent}/children").read_text().split())
+
+
 def exit_4():
     read_some()
     sys.stderr.write("ERROR:target-fake:the destination refused record 1: column 'id' is read-only\n")
@@ -113,6 +129,7 @@ MODES = {
     "sdk": sdk,
     "sdk-failures": sdk_failures,
     "exits-early": exits_early,
+    "leaves-last": leaves_last,
     "exit-4": exit_4,
     "hang": hang,
 }

@@ -8,10 +8,10 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx2
 import pytest
-import uvicorn
 from fastapi import FastAPI
 from house import ADMIN_KEY, House
 from house_app import BODY_LIMIT_BYTES, client_of, face_of
@@ -19,18 +19,20 @@ from structlog.testing import capture_logs
 
 from headrace.core.errors import StoreUnavailableError
 from headrace.http.errors import STATUSES, status_of
+from headrace.serve import http_server
+from headrace.settings import Settings
 
 JOBS = "/hotglue/demo/flights/acme/jobs"
 WIRES = (JOBS, "/api/v1/flows/demo/flights/runs", "/api/v1/keys")
 
 
 @asynccontextmanager
-async def served(app: FastAPI) -> AsyncIterator[str]:
+async def served(app: FastAPI, **settings: Any) -> AsyncIterator[str]:
     """
-    Serve *app* by uvicorn on a free port; gives its address.
+    Serve *app* on a free port as `headrace serve` does; gives its address.
     """
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", timeout_graceful_shutdown=2))
+    server = http_server(app, Settings(**settings))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     async with asyncio.timeout(60):
         while not server.started:  # noqa: ASYNC110 - uvicorn tells by this flag alone
@@ -41,6 +43,23 @@ async def served(app: FastAPI) -> AsyncIterator[str]:
         server.should_exit = True
         await serving
         listener.close()
+
+
+async def test_an_unused_connection_stays_open_for_as_long_as_the_settings_say(app: FastAPI) -> None:
+    """
+    Longer than clients and proxies keep theirs, so that no request meets a connection's end.
+    """
+    async with served(app, keep_alive_seconds=1) as address, asyncio.timeout(30):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(address.rpartition(":")[2]))
+        for _ in range(2):
+            writer.write(b"GET /healthz HTTP/1.1\r\nhost: headrace\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split()[0]))
+        began = asyncio.get_running_loop().time()
+        assert await reader.read() == b""
+        assert asyncio.get_running_loop().time() - began > 0.5
+        writer.close()
+    assert Settings().keep_alive_seconds > 60
 
 
 async def _endless(chunk: bytes, chunks: int) -> AsyncIterator[bytes]:

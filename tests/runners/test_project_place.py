@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from headrace.runners.project_place import Owner, ProjectPlace, clear_place, taken_places
+from headrace.runners.project_place import Owner, ProjectPlace, taken_places
 
 
 @pytest.fixture
@@ -62,9 +62,9 @@ def test_a_take_over_shares_nothing_with_the_attempt_before(folder: Path, tmp_pa
     assert (tmp_path / "now" / "mine").exists()
 
 
-def test_what_a_dead_worker_left_is_cleared_unless_somebody_took_it(folder: Path) -> None:
+def test_only_whose_a_place_is_leaves_it(folder: Path, tmp_path: Path) -> None:
     """
-    A place is named by its job; between the look and the broom another job may have come.
+    Whoever leaves in a dead owner's name may find that another has come between the look and the broom.
     """
     dead, next_one = Owner(uuid4(), 1), Owner(uuid4(), 1)
     ProjectPlace(folder, dead).take()
@@ -72,10 +72,11 @@ def test_what_a_dead_worker_left_is_cleared_unless_somebody_took_it(folder: Path
     (folder.parent / "strange").mkdir()
     (folder.parent / "strange" / "owner").write_text("somebody")
 
-    assert taken_places(folder.parent) == {folder: dead.job_id}
+    assert taken_places(folder.parent) == {folder: dead}
     project = ProjectPlace(folder, next_one).take()
-    clear_place(folder, dead.job_id)
+    ProjectPlace(folder, dead).leave(tmp_path / "late")
     assert project.is_dir()
-    clear_place(folder, next_one.job_id)
+    assert not (tmp_path / "late").exists()
+    ProjectPlace(folder, next_one).leave(None)
     assert not folder.exists()
     assert taken_places(folder.parent / "nowhere") == {}

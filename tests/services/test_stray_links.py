@@ -12,9 +12,9 @@ from house import House
 from headrace.engine.stray_links import sweep_links
 
 
-async def test_only_our_own_links_of_jobs_that_do_not_run_go(house: House, tmp_path: Path) -> None:
+async def test_only_our_own_links_of_jobs_that_have_ended_go(house: House, tmp_path: Path) -> None:
     """
-    A link goes when it leads to a folder of ours whose job runs nowhere; what leads elsewhere, or is no link, is others'.
+    A link goes when it leads to a folder of ours whose job has ended; what leads elsewhere, or is no link, is others'.
     """
     folder, home = tmp_path / "jobs", tmp_path / "hotglue"
     (home / "a-folder").mkdir(parents=True)

@@ -9,18 +9,31 @@ from uuid import uuid4
 
 from house import House
 
+from headrace.core.outcome import Cancelled, Cause, Failed
 from headrace.engine.stray_places import sweep_places
 from headrace.runners.project_place import Owner, ProjectPlace
+from headrace.store.job_rows import folder_of
 
 
-async def test_copies_of_jobs_that_do_not_run_go(house: House, tmp_path: Path) -> None:
+async def test_only_copies_of_ended_jobs_go_into_their_folders(house: House, tmp_path: Path) -> None:
     """
-    A job that runs keeps its copy, wherever it runs; one that nobody knows, or that has ended, does not.
+    A job that runs, or waits for its next attempt, keeps its copy, wherever it is; what a job that has ended wrote goes along
+    with it; nobody wants the copy of one that is not known.
     """
-    work, places = await house.started(), tmp_path / "places"
-    live = ProjectPlace(places / "live", Owner(work.job.id, work.claim.token)).take()
+    places = tmp_path / "places"
+    live, next_try, ended = [await house.started(tenant=name) for name in ("live", "next-try", "ended")]
+    taken = [
+        ProjectPlace(places / str(work.job.id), Owner(work.job.id, work.claim.token)).take()
+        for work in (live, next_try, ended)
+    ]
+    (taken[2] / "mine").touch()
     ProjectPlace(places / "stray", Owner(uuid4(), 1)).take()
+    cause = Cause(stage="", sentence="Job was killed")
+    await house.settle(next_try, Failed(cause), max_attempts=2)
+    await house.settle(ended, Cancelled(cause))
 
-    await sweep_places(house.attempts, places)
+    await sweep_places(house.attempts, house.files, places)
 
-    assert list(places.iterdir()) == [live.parent]
+    assert {path for path in places.iterdir() if path.is_dir()} == {taken[0].parent, taken[1].parent}
+    kept = house.files.folder(folder_of(ended.job.id, ended.job.created_at)) / "project"
+    assert [file.name for file in kept.iterdir()] == ["mine"]

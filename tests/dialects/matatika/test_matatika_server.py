@@ -37,7 +37,7 @@ def server(environments: Path) -> Iterator[RunningServer]:
     write_project(project / "real", script="moody")
     (folder / "home").mkdir()
     (folder / "home" / "environments").symlink_to(environments)  # they are slow to build
-    soon = {"HEADRACE_WORKER_TTL_SECONDS": "4", "HEADRACE_WORKER_BEAT_SECONDS": "0.5"}
+    soon = {"HEADRACE_WORKER_TTL_SECONDS": "8", "HEADRACE_WORKER_BEAT_SECONDS": "0.5"}
     with running(folder / "home", project, HEADRACE_SLOTS="3", **soon) as server:
         yield server
     shutil.rmtree(folder)
