@@ -13,9 +13,9 @@ from msgspec import Raw, Struct
 from headrace.core import calendar_words, nesting
 from headrace.core.errors import InvalidError
 from headrace.dialects.intuned.checks import (
-    MOST_ATTEMPTS,
     attempts,
     check_api,
+    check_login_tries,
     check_parameters,
     check_proxy,
     check_receiver,
@@ -68,8 +68,7 @@ def decode_job(body: bytes, *, with_id: bool) -> JobBody:
     check_proxy(job.proxy, "proxy")
     if job.session is not None:
         check_session_id(job.session.id, "auth_session.id")
-        whole(job.session.check_attempts, "auth_session.checkAttempts", most=MOST_ATTEMPTS)
-        whole(job.session.create_attempts, "auth_session.createAttempts", most=MOST_ATTEMPTS)
+        check_login_tries(job.session, "auth_session.")
     _refuse_nul(msgspec.structs.replace(job, payload=[]))
     return msgspec.structs.replace(
         job,

@@ -11,9 +11,12 @@ from msgspec import Raw
 from headrace.core.errors import InvalidError
 from headrace.core.fan_out import is_item_name
 from headrace.deliveries.addresses import checked_url
-from headrace.dialects.intuned.wire import Number, Retry, S3Sink, Sink, Tries, WebhookSink
+from headrace.dialects.intuned.wire import LoginTries, Number, Retry, S3Sink, Sink, Tries, WebhookSink
 
 MOST_ATTEMPTS = 100
+MOST_LOGIN_TRIES = (
+    10  # of ours: sites lock accounts whose login is tried again and again, and each try may take minutes
+)
 
 _JOB_ID = re.compile(r"[a-zA-Z0-9\-_]{1,200}")
 _SESSION_ID = re.compile(r"[^\x00-\x20\x7f/][^\x00-\x1f\x7f/]{1,198}[^\x00-\x20\x7f/]")
@@ -40,9 +43,16 @@ def check_tries(asked: Tries, at: str = "") -> None:
     """
     Check what is said of how often a session is tried, and through which proxy.
     """
-    whole(asked.check_attempts, f"{at}checkAttempts", most=MOST_ATTEMPTS)
-    whole(asked.create_attempts, f"{at}createAttempts", most=MOST_ATTEMPTS)
+    check_login_tries(asked, at)
     check_proxy(asked.proxy, f"{at}proxy")
+
+
+def check_login_tries(asked: LoginTries, at: str = "") -> None:
+    """
+    Check how often a session is checked and made.
+    """
+    whole(asked.check_attempts, f"{at}checkAttempts", most=MOST_LOGIN_TRIES)
+    whole(asked.create_attempts, f"{at}createAttempts", most=MOST_LOGIN_TRIES)
 
 
 def whole(value: Number | None, field: str, *, most: int, least: int = 1) -> int | None:

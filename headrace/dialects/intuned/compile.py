@@ -6,7 +6,6 @@ Pure: what the definition says and what the project's settings say decide everyt
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -54,7 +53,8 @@ class Asked:
         limits: of every item.
         variables: of the workspace, for every child.
         trigger: `api` or `schedule`.
-        idempotency_key: of an instant of a schedule: it makes one job, however often it is asked for.
+        idempotency_key: of the caller, or of an instant of a schedule: it makes one job, however often it is asked for.
+        fingerprint: digest of what is asked for, so that a key means one request; the ids of runs in it are new each time.
     """
 
     id: UUID
@@ -66,6 +66,7 @@ class Asked:
     variables: Mapping[str, str]
     trigger: str = "api"
     idempotency_key: str | None = None
+    fingerprint: bytes = b""
 
 
 def compile_batch(batch: Batch, body: JobBody, project: AutomationProject, asked: Asked) -> tuple[NewJob, Plan]:
@@ -152,6 +153,8 @@ def compile_rerun(plan: Plan, job: Job, items: Sequence[Item], batch: Batch, ask
         name=job.name,
         trigger="rerun",
         started_by=asked.by,
+        idempotency_key=asked.idempotency_key,
+        fingerprint=asked.fingerprint,
         details={**job.details, "rerun_of": str(job.id)},
         items=again,
     )
@@ -261,8 +264,7 @@ def _new_job(
         trigger=asked.trigger,
         started_by=asked.by,
         idempotency_key=asked.idempotency_key,
-        # The key alone is the request: the ids of runs are new each time.
-        fingerprint=hashlib.sha256(asked.idempotency_key.encode()).digest() if asked.idempotency_key else b"",
+        fingerprint=asked.fingerprint,
         details={
             "project": project.name,
             "project_id": str(project_id(asked.workspace_id, project.name)),

@@ -24,14 +24,15 @@ from headrace.dialects.intuned.bodies import decode_job
 from headrace.dialects.intuned.places import IntunedServices, Places
 from headrace.dialects.intuned.project import job_run, listed_job, one_job
 from headrace.dialects.intuned.result_routes import address_of
-from headrace.dialects.intuned.run import LONG_BYTES, shown_of
+from headrace.dialects.intuned.run import LONG_BYTES, digest_of, shown_of
 from headrace.dialects.intuned.secrets import masked, secrets_of, unmasked
 from headrace.dialects.intuned.session_use import session_of_job
 from headrace.dialects.intuned.values import parse_uuid
 from headrace.dialects.intuned.wire import JobBody
-from headrace.http.params import whole_number
+from headrace.http.params import idempotency_key, whole_number
 from headrace.http.reply import json_reply
 from headrace.services.batches import SORTABLE
+from headrace.services.reruns import Repeat
 
 DEFAULT_PAGE_SIZE: Final = 50
 MOST_PAGE_SIZE: Final = 1000
@@ -118,7 +119,7 @@ class JobRoutes:
 
     async def trigger(self, request: Request) -> Response:
         place, batch = await self._places.batch(request, Scope.RUN)
-        job = await self._services.start.batch(place, batch)
+        job = await self._services.start.batch(place, batch, idempotency_key=idempotency_key(request))
         return json_reply({"jobRunId": str(job.id), "message": "Triggered"})
 
     async def runs(self, request: Request) -> Response:
@@ -146,7 +147,9 @@ class JobRoutes:
         Run again what failed or was canceled; ours.
         """
         place, batch = await self._places.batch(request, Scope.RUN)
-        job = await self._services.start.rerun(place, batch, _run_id(request))
+        run = _run_id(request)
+        repeat = Repeat(idempotency_key(request), digest_of("rerun", run))
+        job = await self._services.start.rerun(place, batch, run, repeat)
         return json_reply({"jobRunId": str(job.id), "message": "Triggered"})
 
     async def _keep_schedule(self, batch: Batch) -> None:

@@ -5,6 +5,7 @@ Starting jobs and single runs the Intuned way, for its own wire and for whoever 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from uuid import UUID
@@ -31,6 +32,9 @@ from headrace.services.reruns import Repeat
 
 LONG_BYTES = 2**18
 """A definition of this size is worth a thread: to read and compile the longest takes a second."""
+
+NEVER_AGAIN = Repeat(None, b"")
+"""Of a request without an idempotency key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +82,14 @@ class StartAutomations:
         Asked again with the same key, it gives the job that is there.
 
         Raises:
-            ConflictError: the batch is paused.
+            ConflictError: the batch is paused, or the key was used for something else.
             InvalidError: the project's settings do not fit.
         """
+        repeat = Repeat(idempotency_key, digest_of("trigger", batch.id))
+        if batch.paused and (made := await self._made(place, repeat)):
+            return made
         refuse_paused(batch)  # before a long list of payloads is looked at
-        asked = replace(self._asked(place, trigger), idempotency_key=idempotency_key)
+        asked = self._asked(place, trigger, repeat)
 
         def compiled() -> tuple[NewJob, Plan]:
             return compile_batch(batch, opened(shown_of(batch), batch.secrets), place.project, asked)
@@ -91,36 +98,39 @@ class StartAutomations:
         new, plan = await asyncio.to_thread(compiled) if long else compiled()
         return await self._batches.start(batch, new, plan)
 
-    async def rerun(self, place: Place, batch: Batch, job_id: UUID, repeat: Repeat | None = None) -> Job:
+    async def rerun(self, place: Place, batch: Batch, job_id: UUID, repeat: Repeat) -> Job:
         """
-        Start a job of those items of an ended one that did not complete, as they were.
-
-        With *repeat*, a second request of the kind gives the job that the first made.
+        Start a job of those items of an ended one that did not complete, as they were; a repeat gives the job that the first made.
 
         Raises:
             NotFoundError: no such job was made of the batch.
-            ConflictError: the batch is paused, or the job has not ended or has nothing to repeat.
+            ConflictError: the batch is paused, the job has not ended or has nothing to repeat, or the key was used for something else.
         """
+        if made := await self._made(place, repeat):
+            return made
         refuse_paused(batch)
         job, plan, sealed, items = await self._batches.failed_items(batch, job_id)
-        new, plan = compile_rerun(plan, job, items, batch, self._asked(place, "rerun"))
-        if repeat is not None:
-            new = replace(new, idempotency_key=repeat.key, fingerprint=repeat.digest)
+        new, plan = compile_rerun(plan, job, items, batch, self._asked(place, "rerun", repeat))
         return await self._batches.start(batch, replace(new, sealed=sealed), plan)
 
-    async def run(self, place: Place, body: RunBody) -> str:
+    async def run(self, place: Place, body: RunBody, repeat: Repeat) -> str:
         """
-        Start a single run, and give its id.
+        Start a single run, and give its id; a repeat gives the id of the one that the first made.
 
         Raises:
             InvalidError: the project takes no single runs, or its settings do not fit.
             NotFoundError: the project has no such session.
-            ConflictError: the session that it brings has the name of another kind of session.
+            ConflictError: the session that it brings has the name of another kind of session, or the key was used for something else.
         """
-        new, plan = compile_run(body, place.project, self._asked(place, "api"))
+        if made := await self._made(place, repeat):
+            return str(made.details["run"])
+        new, plan = compile_run(body, place.project, self._asked(place, "api", repeat))
         await self._login(place, body.auth_session, new, plan)
-        await self._jobs.submit(new, plan)
-        return new.items[0].id
+        return str((await self._jobs.submit(new, plan)).job.details["run"])
+
+    async def _made(self, place: Place, repeat: Repeat) -> Job | None:
+        made = await self._jobs.repeated(repeat.key, repeat.digest, workspace_id=place.workspace.id)
+        return made.job if made else None
 
     async def _login(self, place: Place, asked: RunAuthSession | None, new: NewJob, plan: Plan) -> None:
         use = plan.fan_out.session if plan.fan_out else None
@@ -180,7 +190,7 @@ class StartAutomations:
         await self._sessions.validate(new, plan)
         return str(new.id)
 
-    def _asked(self, place: Place, trigger: str) -> Asked:
+    def _asked(self, place: Place, trigger: str, repeat: Repeat = NEVER_AGAIN) -> Asked:
         return Asked(
             id=self._new_id(),
             run_id=self.new_run_id,
@@ -190,10 +200,20 @@ class StartAutomations:
             limits=self._limits,
             variables=place.workspace.definition.get("environment", {}),
             trigger=trigger,
+            idempotency_key=repeat.key,
+            fingerprint=repeat.digest,
         )
 
     def new_run_id(self) -> str:
         return run_id(self._chance(RUN_ID_LENGTH))
+
+
+def digest_of(*what: object) -> bytes:
+    """
+    Tell requests apart that come under one idempotency key.
+    """
+    parts = (part if isinstance(part, bytes) else str(part).encode() for part in what)
+    return hashlib.sha256(b"\0".join(parts)).digest()
 
 
 def _need_sessions(project: AutomationProject) -> None:

@@ -18,9 +18,11 @@ from headrace.dialects.intuned.bodies import decode_run
 from headrace.dialects.intuned.ids import project_id
 from headrace.dialects.intuned.places import IntunedServices, Places
 from headrace.dialects.intuned.project_runs import result_line, run_result
+from headrace.dialects.intuned.run import digest_of
 from headrace.dialects.intuned.values import parse_uuid, when
-from headrace.http.params import whole_number
+from headrace.http.params import idempotency_key, whole_number
 from headrace.http.reply import json_reply
+from headrace.services.reruns import Repeat
 
 _PAGE = 200
 _MOST_PAGE = 1000
@@ -63,7 +65,9 @@ class RunRoutes:
 
     async def start(self, request: Request) -> Response:
         place = await self._places.project(request, Scope.RUN)
-        run = await self._services.start.run(place, decode_run(await request.body()))
+        body = await request.body()
+        repeat = Repeat(idempotency_key(request), digest_of("start", place.project.name, body))
+        run = await self._services.start.run(place, decode_run(body), repeat)
         return json_reply({"runId": run, "status": "pending"}, HTTPStatus.CREATED)
 
     async def result(self, request: Request) -> Response:

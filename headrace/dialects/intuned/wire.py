@@ -137,14 +137,18 @@ class JobBody(Model, frozen=True, rename=None):
         return self.auth_session or self.seed_session
 
 
-class Tries(Protocol):
-    """How often a session is tried, and through which proxy."""
+class LoginTries(Protocol):
+    """How often a session is checked and made."""
 
     @property
     def check_attempts(self) -> Number | None: ...
 
     @property
     def create_attempts(self) -> Number | None: ...
+
+
+class Tries(LoginTries, Protocol):
+    """How often a session is tried, and through which proxy."""
 
     @property
     def proxy(self) -> str | None: ...

@@ -240,11 +240,13 @@ async def test_deleting_a_session_cancels_what_makes_it(shop: Shop, site: Site) 
         ("/auth-sessions/create", {"id": "ada"}, "parameters"),
         ("/auth-sessions/create", {"id": "ada", "parameters": []}, "parameters"),
         ("/auth-sessions/create", {"parameters": {}, "createAttempts": 0}, "createAttempts"),
+        ("/auth-sessions/create", {"parameters": {}, "checkAttempts": 11}, "`checkAttempts` is 11"),
         ("/auth-sessions/create", {"parameters": {}, "proxy": "intuned://auto"}, "proxy"),
         ("/run/start", {"api": "read", "parameters": {}, "authSession": {}}, "authSession.id"),
         ("/run/start", {"api": "read", "parameters": {}, "authSession": {"id": "ada", "checkAttempts": 1.5}}, "authSession.checkAttempts"),
         ("/run/start", {"api": "read", "parameters": {}, "authSession": {"runtimeInput": {}, "autoRecreate": False}}, "authSession.autoRecreate"),
         ("/jobs", {"id": "j", "payload": [{"apiName": "read", "parameters": {}}], "configuration": {}, "auth_session": {"id": "a"}}, "auth_session.id"),
+        ("/jobs", {"id": "j", "payload": [{"apiName": "read", "parameters": {}}], "configuration": {}, "auth_session": {"id": "ada", "createAttempts": 11}}, "auth_session.createAttempts"),
     ],
 )  # fmt: skip
 async def test_what_is_wrong_is_a_400_that_names_the_field(shop: Shop, path: str, body: Any, field: str) -> None:

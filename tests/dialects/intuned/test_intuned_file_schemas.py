@@ -69,6 +69,8 @@ def test_the_schema_of_a_job_names_every_key_that_is_read_and_no_other() -> None
         ({"sink": {"type": "mail"}}, False),
         ({"auth_session": {"id": "shop-1"}}, True),
         ({"auth_session": {"checkAttempts": 1}}, False),
+        ({"auth_session": {"id": "ada", "checkAttempts": 10}}, True),
+        ({"auth_session": {"id": "ada", "checkAttempts": 11}}, False),
         ({"notifications": [{"type": "webhook", "url": "https://receiver.example/"}]}, True),
         ({"of_the_vendor": 1}, True),
     ],
