@@ -59,6 +59,7 @@ from headrace.serve_matatika import Matatika, matatika_of
 from headrace.services.connections import Linking
 from headrace.services.consents import Consents
 from headrace.services.job_files import JobFiles
+from headrace.services.pausing import Pausing
 from headrace.services.reruns import Reruns
 from headrace.services.schedules import Schedules
 from headrace.services.tenant_tokens import TenantTokens
@@ -141,6 +142,7 @@ def web_app(p: Parts, hotglue: Tenancy, matatika: Matatika, intuned: IntunedServ
     services = Services(
         access=p.access,
         jobs=p.jobs,
+        pausing=Pausing(p.jobs, intuned.fan_outs),
         flows=p.flows,
         deployments=p.deployments,
         job_files=JobFiles(p.attempts, p.files),

@@ -22,10 +22,12 @@ from headrace.core.plan import ConnectorSpec
 from headrace.dialects.hotglue.rerun import RenewHotglue
 from headrace.dialects.hotglue.routes import hotglue_wire
 from headrace.dialects.hotglue.tenancy import Tenancy
-from headrace.http.runnables import NothingToRun, Runnables
+from headrace.http.runnables import NothingToRun, Pausables
 from headrace.http.server import create_app
 from headrace.http.services_bundle import Services
+from headrace.services.fan_outs import FanOuts
 from headrace.services.job_files import JobFiles
+from headrace.services.pausing import Pausing
 from headrace.services.reruns import Reruns
 
 TAP = ConnectorSpec(name="tap-flights", kind="tap", command=("python", "tap.py"), install=("tap-flights==1.0",))
@@ -59,6 +61,11 @@ def reruns_of(house: House) -> Reruns:
     )
 
 
+def pausing_of(house: House) -> Pausing:
+    fan_outs = FanOuts(house.database, house.sealer, house.queue, house.admission, house.announcements)
+    return Pausing(house.jobs, fan_outs)
+
+
 async def _ready() -> Sequence[str]:
     return ()
 
@@ -69,13 +76,14 @@ def face_of(
     body_limit_bytes: int = BODY_LIMIT_BYTES,
     not_ready: Callable[[], Awaitable[Sequence[str]]] = _ready,
     tenancy: Tenancy | None = None,
-    batches: Runnables | None = None,
+    batches: Pausables | None = None,
     **more: Any,
 ) -> FastAPI:
     hotglue = tenancy or tenancy_of(house)
     services = Services(
         access=house.access,
         jobs=house.jobs,
+        pausing=pausing_of(house),
         flows=house.flows,
         deployments=house.deployments,
         job_files=JobFiles(house.attempts, house.files),

@@ -16,7 +16,7 @@ from headrace.api.jobs import REPEATABLE
 from headrace.api.views import JobView, View, job_view
 from headrace.core.actor import Actor, Scope
 from headrace.http.params import idempotency_key
-from headrace.http.runnables import Runnables
+from headrace.http.runnables import Runnable, Runnables
 from headrace.http.services_bundle import Services
 
 router = APIRouter(tags=["definitions"])
@@ -31,6 +31,7 @@ class RunnableView(View):
     name: str
     description: str
     held: str = Field(description="Why it cannot be run now; empty when it can.")
+    paused: bool | None = Field(description="Null where the kind cannot be paused.")
 
 
 class PipelinesView(View):
@@ -95,6 +96,24 @@ async def run_batch(
     return job_view(await services.batches.run(actor, place, project, batch, idempotency_key=key))
 
 
+@router.post("/batches/{workspace}/{project}/{batch}/pause")
+async def pause_batch(services: Asked, actor: Asking, workspace: Named, project: Named, batch: Named) -> RunnableView:
+    """
+    Start no more jobs of a batch, by its schedule neither, and no more items of the one that runs.
+    """
+    place = await services.access.workspace(actor, workspace, Scope.RUN)
+    return _view(await services.batches.pause(place, project, batch), place.name)
+
+
+@router.post("/batches/{workspace}/{project}/{batch}/resume")
+async def resume_batch(services: Asked, actor: Asking, workspace: Named, project: Named, batch: Named) -> RunnableView:
+    """
+    Let a paused batch be run again, and its paused job go on.
+    """
+    place = await services.access.workspace(actor, workspace, Scope.RUN)
+    return _view(await services.batches.resume(place, project, batch), place.name)
+
+
 @router.get("/schedules")
 async def list_schedules(services: Asked, actor: Asking, workspace: Where = None) -> SchedulesView:
     """
@@ -111,18 +130,16 @@ async def list_schedules(services: Asked, actor: Asking, workspace: Where = None
 async def _listed(services: Services, actor: Actor, kind: Runnables, workspace: str | None) -> list[RunnableView]:
     one = await workspace_of(services, actor, workspace, Scope.READ)
     return [
-        RunnableView(
-            workspace=place.name,
-            project=each.project,
-            id=each.id,
-            name=each.name,
-            description=each.description,
-            held=each.held,
-        )
+        _view(each, place.name)
         for place in await services.access.workspaces(actor)
         if one in (None, place.id)
         for each in await kind.of_workspace(place)
     ]
+
+
+def _view(one: Runnable, workspace: str) -> RunnableView:
+    fields = {name: getattr(one, name) for name in RunnableView.model_fields if name != "workspace"}
+    return RunnableView(workspace=workspace, **fields)
 
 
 def _schedule_view(schedule: Any, workspace: str) -> ScheduleView:

@@ -36,6 +36,7 @@ _RESTING = {
     "waiting": "waits for its turn",
     "admitted": "waits for a worker",
     "paused": "is paused",
+    "pausing": "pauses as soon as what runs has ended",
 }
 
 
@@ -69,11 +70,35 @@ def short_state(job: Mapping[str, Any]) -> str:
     """
     Say in a few words what a job that has not ended is doing.
     """
-    state = str(job["state"])
+    state = standing(job)
     running = next((step["name"] for step in job.get("steps", ()) if step["state"] == "running"), "")
     if state == "running":
         return f"runs {running}" if running else "runs"
     return _RESTING.get(state, state)
+
+
+def standing(job: Mapping[str, Any]) -> str:
+    """
+    Give a job's state; of one that is asked to pause, whether it has come to rest.
+    """
+    items = job.get("items") or {}
+    if job.get("finished_at") or not items.get("pause_requested_at"):
+        return str(job["state"])
+    return "pausing" if items.get("live") else "paused"
+
+
+def pause_text(job: Mapping[str, Any]) -> str:
+    """
+    Say what a pause means for a job, and how it ends; empty for one that is not asked to pause.
+    """
+    match standing(job):
+        case "pausing":
+            live = job["items"]["live"]
+            many = "1 item still runs to its end" if live == 1 else f"{live:,} items still run to their end"
+            return f"starts nothing more; {many}.\nGo on with: headrace resume {short_id(job)}"
+        case "paused":
+            return f"is paused and starts nothing.\nGo on with: headrace resume {short_id(job)}"
+    return ""
 
 
 def records_of(job: Mapping[str, Any]) -> dict[str, int]:
@@ -238,13 +263,15 @@ def whole(job: Mapping[str, Any], *, now: datetime) -> RenderableType:
     """
     Show everything about one job: its cause first, then its stages, then its facts.
     """
-    parts: list[RenderableType] = [Text.assemble((title(job), "bold"), "  ", state_text(str(job["state"])))]
+    parts: list[RenderableType] = [Text.assemble((title(job), "bold"), "  ", state_text(standing(job)))]
     if job.get("cause"):
         parts += [Text(), cause_view(job["cause"])]
     if job.get("steps"):
         parts += [Text(), _stages(job, now=now)]
     if items := job.get("items"):
         parts += [Text(), Text(items_text(items)), Text(f"Each of them: headrace items {short_id(job)}", style="dim")]
+    if paused := pause_text(job):
+        parts += [Text(), Text(f"It {paused}")]
     if streams := _streams(job, {}):
         parts += [Text(), streams]
     parts += [Text(), _facts(job, now=now)]

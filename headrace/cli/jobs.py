@@ -73,7 +73,7 @@ async def recent(remote: Remote, count: int, **filters: str | None) -> list[dict
 
 
 def _say_jobs(found: Sequence[Mapping[str, Any]]) -> None:
-    from headrace.cli.job_view import short_id, subject
+    from headrace.cli.job_view import short_id, standing, subject
     from headrace.cli.output import ago, duration, lasted, say_table, state_text
 
     now = datetime.now(UTC)
@@ -84,7 +84,7 @@ def _say_jobs(found: Sequence[Mapping[str, Any]]) -> None:
                 short_id(one),
                 subject(one),
                 one["tenant"],
-                state_text(str(one["state"])),
+                state_text(standing(one)),
                 ago(one.get("created_at"), now=now),
                 duration(lasted(one, now=now)),
                 str((one.get("cause") or {}).get("sentence", "")),

@@ -22,6 +22,8 @@ _MARKS = {
     "failed": ("✗", "red"),
     "cancelled": ("⊘", "yellow"),
     "running": ("▸", "cyan"),
+    "pausing": ("‖", "yellow"),
+    "paused": ("‖", "yellow"),
     "retryable": ("↻", "yellow"),
     "skipped": ("–", "dim"),
 }

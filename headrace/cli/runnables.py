@@ -1,5 +1,5 @@
 """
-`headrace pipeline` and `headrace batch`: list what is run by its name, and run it.
+`headrace pipeline` and `headrace batch`: list what is run by its name, run it, and pause batches.
 
 Annotations are evaluated here, not kept as texts: each group's own argument is in them.
 """
@@ -32,16 +32,18 @@ class Kind:
         plural: as the API's collection is called.
         called: how the usage line calls one.
         example: a name of one.
+        pausable: whether it can be paused.
     """
 
     word: Literal["pipeline", "batch"]
     plural: str
     called: str
     example: str
+    pausable: bool = False
 
 
 PIPELINE = Kind("pipeline", "pipelines", "PIPELINE", "flights-daily")
-BATCH = Kind("batch", "batches", "[PROJECT/]BATCH", "demo/demo-batch")
+BATCH = Kind("batch", "batches", "[PROJECT/]BATCH", "demo/demo-batch", pausable=True)
 
 
 def group(kind: Kind) -> typer.Typer:
@@ -87,7 +89,7 @@ def group(kind: Kind) -> typer.Typer:
 
         async def submit() -> dict[str, Any]:
             async with Remote(address) as remote:
-                path = _path(kind, _one(kind, name, await _listed(remote, kind, workspace)))
+                path = _path(kind, _one(kind, name, await _listed(remote, kind, workspace)), "runs")
                 job: dict[str, Any] = await remote.post(path, {}, Idempotency_Key=uuid.uuid4().hex)
                 return job
 
@@ -100,7 +102,59 @@ def group(kind: Kind) -> typer.Typer:
             say_json(job)
         raise typer.Exit(EXIT_CODES[job["state"]])
 
+    if kind.pausable:
+        _add_pausing(app, kind, name_argument)
     return app
+
+
+def _add_pausing(app: typer.Typer, kind: Kind, name_argument: Any) -> None:
+    @app.command(
+        help=f"Start no more jobs of a {kind.word}, by its schedule neither.\n\n"
+        "Of a job that runs no more items are started; those that run go on to their end."
+    )
+    def pause(
+        name: Annotated[str, name_argument],
+        workspace: Workspace = None,
+        url: Url = None,
+        key: Key = None,
+        home: Home = None,
+        as_json: Json = False,
+    ) -> None:
+        from headrace.cli.versions import ask
+
+        found = ask(url, key, home, lambda remote: _set(remote, kind, name, workspace, "pause"))
+        called = _called(found)
+        said = f"{kind.word.capitalize()} {called} is paused: neither its schedule nor anybody starts it."
+        _say_one(found, f"{said}\nGo on with: headrace {kind.word} resume {called}", as_json=as_json)
+
+    @app.command(help=f"Let a paused {kind.word} be started again, and its paused job go on where it was.")
+    def resume(
+        name: Annotated[str, name_argument],
+        workspace: Workspace = None,
+        url: Url = None,
+        key: Key = None,
+        home: Home = None,
+        as_json: Json = False,
+    ) -> None:
+        from headrace.cli.versions import ask
+
+        found = ask(url, key, home, lambda remote: _set(remote, kind, name, workspace, "resume"))
+        _say_one(found, f"{kind.word.capitalize()} {_called(found)} goes on.", as_json=as_json)
+
+
+async def _set(remote: "Remote", kind: Kind, name: str, workspace: str | None, word: str) -> dict[str, Any]:
+    path = _path(kind, _one(kind, name, await _listed(remote, kind, workspace)), word)
+    found: dict[str, Any] = await remote.post(path)
+    return found
+
+
+def _say_one(found: Mapping[str, Any], sentence: str, *, as_json: bool) -> None:
+    from headrace.cli.output import say_json, to_people
+
+    if as_json:
+        say_json(found)
+    else:
+        print(sentence if to_people() else _called(found))
 
 
 async def _listed(remote: "Remote", kind: Kind, workspace: str | None) -> list[dict[str, Any]]:
@@ -133,9 +187,9 @@ def _one(kind: Kind, name: str, known: list[dict[str, Any]]) -> dict[str, Any]:
     return found[0]
 
 
-def _path(kind: Kind, one: Mapping[str, Any]) -> str:
+def _path(kind: Kind, one: Mapping[str, Any], what: str) -> str:
     names = [one["workspace"], *([one["project"]] if one["project"] else []), one["name"]]
-    return f"/{kind.plural}/{'/'.join(quote(str(name), safe='') for name in names)}/runs"
+    return f"/{kind.plural}/{'/'.join(quote(str(name), safe='') for name in names)}/{what}"
 
 
 def _say(kind: Kind, found: list[dict[str, Any]]) -> None:

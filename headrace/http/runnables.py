@@ -21,6 +21,7 @@ class Runnable:
         project: the folder that it stands in; empty where the dialect has none.
         id: what its schedules name as their definition.
         held: why it cannot be run now, as a sentence; empty when it can.
+        paused: None where the kind cannot be paused.
     """
 
     project: str = ""
@@ -28,6 +29,7 @@ class Runnable:
     name: str
     description: str = ""
     held: str = ""
+    paused: bool | None = None
 
 
 class Runnables(Protocol):
@@ -52,6 +54,25 @@ class Runnables(Protocol):
         ...
 
 
+class Pausables(Runnables, Protocol):
+    """A kind that can be paused; whoever calls has checked the actor's scope. Asked again, both change nothing."""
+
+    async def pause(self, workspace: Workspace, project: str, name: str) -> Runnable:
+        """
+        Start no more jobs of one, and no more items of the job that runs; give how it is now.
+
+        Raises:
+            NotFoundError: the workspace has none of that name.
+        """
+        ...
+
+    async def resume(self, workspace: Workspace, project: str, name: str) -> Runnable:
+        """
+        Let one go on, and its paused job; give how it is now. Raises like `pause`.
+        """
+        ...
+
+
 class NothingToRun:
     """A server without the dialect."""
 
@@ -61,4 +82,14 @@ class NothingToRun:
     async def run(
         self, actor: Actor, workspace: Workspace, project: str, name: str, *, idempotency_key: str | None
     ) -> Job:
-        raise NotFoundError(f"There is no {name!r} in workspace {workspace.name!r}.")
+        raise _none(workspace, name)
+
+    async def pause(self, workspace: Workspace, project: str, name: str) -> Runnable:
+        raise _none(workspace, name)
+
+    async def resume(self, workspace: Workspace, project: str, name: str) -> Runnable:
+        raise _none(workspace, name)
+
+
+def _none(workspace: Workspace, name: str) -> NotFoundError:
+    return NotFoundError(f"There is no {name!r} in workspace {workspace.name!r}.")

@@ -12,13 +12,14 @@ from uuid import UUID
 from headrace.core.actor import Actor
 from headrace.core.errors import DefinitionError
 from headrace.core.rerun import Rerun
-from headrace.http.runnables import NothingToRun, Runnables
+from headrace.http.runnables import NothingToRun, Pausables, Runnables
 from headrace.services.access import Access
 from headrace.services.connections import Linked, Place
 from headrace.services.deployments import Deployments
 from headrace.services.flows import Flows
 from headrace.services.job_files import JobFiles
 from headrace.services.jobs import Jobs, Submission
+from headrace.services.pausing import Pausing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +110,7 @@ class Services:
 
     access: Access
     jobs: Jobs
+    pausing: Pausing
     flows: Flows
     deployments: Deployments
     job_files: JobFiles
@@ -121,5 +123,5 @@ class Services:
     test_webhooks: Callable[[UUID], Awaitable[int]]
     other_problems: Callable[[], Sequence[DefinitionError]] = tuple
     pipelines: Runnables = field(default_factory=NothingToRun)
-    batches: Runnables = field(default_factory=NothingToRun)
+    batches: Pausables = field(default_factory=NothingToRun)
     schedules: Callable[[UUID], Awaitable[Sequence[Any]]] = _no_schedules

@@ -74,6 +74,10 @@ CAUSE = {
 }
 
 
+ITEMS = {"total": 5, "completed": 1, "failed": 0, "cancelled": 0, "live": 2, "pause_requested_at": None}
+BATCH = {"workspace": "demo", "project": "shop", "id": "nightly", "name": "nightly", "description": "", "held": ""}
+
+
 MISTAKE = {"file": "flows/flights/flow.yml", "line": 3, "reason": "There is no tap `x`.", "instruction": "Define it."}
 LISTS: dict[str, list[dict[str, Any]]] = {
     "problems": [MISTAKE],
@@ -122,6 +126,10 @@ class StandIn:
                 if self.problem:
                     return web.json_response(self.problem[1], status=self.problem[0])
                 return web.json_response(job("waiting"), status=201)
+            case ["GET", "batches"]:
+                return web.json_response({"batches": [{**BATCH, "paused": False}]})
+            case ["POST", "batches", "demo", "shop", "nightly", "pause" | "resume" as word]:
+                return web.json_response({**BATCH, "paused": word == "pause"})
             case ["GET", "deliveries"]:
                 wanted = request.query.get("state", "failed")
                 return web.json_response({"deliveries": self.failed if wanted == "failed" else []})
@@ -152,6 +160,9 @@ class StandIn:
                 return web.json_response({"lines": found, "next": found[-1]["number"] if found else None})
             case ["POST", "jobs", _, "cancel"]:
                 return web.json_response(job("running"))
+            case ["POST", "jobs", _, "pause" | "resume" as word]:
+                held = "2026-03-01T12:00:05Z" if word == "pause" else None
+                return web.json_response(job("running", steps=[], items={**ITEMS, "pause_requested_at": held}))
         return _problem(404, "not-found", f"There is no {path}.", "")
 
 

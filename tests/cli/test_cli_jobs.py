@@ -165,3 +165,21 @@ async def test_a_new_secret_is_made_without_a_server(command: Command, server: S
 
     assert Sealer(parse_keys(said.out))
     assert server.asked == []
+
+
+async def test_a_job_and_a_batch_are_paused_and_go_on(command: Command, server: StandIn) -> None:
+    """
+    Ids alone go to a pipe: of a batch its whole name, which commands take.
+    """
+    said = [await command(word, JOB_ID) for word in ("pause", "resume")]
+    batch = [await command("batch", word, "nightly") for word in ("pause", "resume")]
+    told = await command("batch", "pause", "shop/nightly", "--json")
+    unknown = await command("batch", "pause", "weekly")
+
+    assert [(each.code, each.out) for each in said] == [(0, f"{JOB_ID}\n")] * 2
+    assert [(each.code, each.out) for each in batch] == [(0, "shop/nightly\n")] * 2
+    posted = [path for method, path, _, _ in server.asked if method == "POST"]
+    at = "/batches/demo/shop/nightly"
+    assert posted == [f"/jobs/{JOB_ID}/pause", f"/jobs/{JOB_ID}/resume", f"{at}/pause", f"{at}/resume", f"{at}/pause"]
+    assert json.loads(told.out)["paused"] is True
+    assert (unknown.code, "Known batches: shop/nightly." in unknown.err) == (2, True)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 from rich.spinner import Spinner
-from stand_in import CAUSE, job, step
+from stand_in import CAUSE, ITEMS, job, step
 
 from headrace.cli import job_view
 from headrace.cli.follow import LiveDisplay, PlainDisplay, Rates
@@ -189,3 +189,33 @@ def test_small_words() -> None:
     assert ago(None, now=NOON) == ""
     assert byte_count(104857600) == "100.0 MiB"
     assert printable("a\x1b[2Jb\tc\x00") == "a\N{REPLACEMENT CHARACTER}[2Jb\tc\N{REPLACEMENT CHARACTER}"
+
+
+@pytest.mark.parametrize(
+    ("state", "live", "head", "said"),
+    [
+        ("running", 2, "‖ pausing", "2 items still run to their end."),
+        ("running", 1, "‖ pausing", "1 item still runs to its end."),
+        ("waiting", 0, "‖ paused", "is paused and starts nothing."),
+        ("paused", 0, "‖ paused", "Go on with: headrace resume tVN_B"),
+    ],
+)
+def test_a_pause_says_what_it_means_and_how_it_ends(state: str, live: int, head: str, said: str) -> None:
+    """
+    A job that has not begun keeps its state, and is paused for whoever looks.
+    """
+    items = {**ITEMS, "live": live, "pause_requested_at": "2026-03-01T12:00:05Z"}
+
+    text = shown(job_view.whole(job(state, steps=[], items=items), now=NOON))
+
+    assert head in text.splitlines()[0]
+    assert said in text
+
+
+def test_a_job_that_was_paused_and_has_ended_shows_its_end() -> None:
+    items = {**ITEMS, "live": 0, "pause_requested_at": "2026-03-01T12:00:05Z"}
+
+    text = shown(job_view.whole(job("cancelled", steps=[], items=items), now=NOON))
+
+    assert "cancelled" in text.splitlines()[0]
+    assert "paused" not in text

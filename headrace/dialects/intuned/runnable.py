@@ -1,5 +1,5 @@
 """
-Batches as the core API lists and runs them.
+Batches as the core API lists, runs and pauses them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from headrace.services.automations import Workspace
 
 class RunnableBatches:
     """
-    See `headrace.http.runnables.Runnables`; a batch stands in a project, and its name is its id.
+    See `headrace.http.runnables.Pausables`; a batch stands in a project, and its name is its id.
     """
 
     def __init__(self, services: IntunedServices) -> None:
@@ -38,6 +38,20 @@ class RunnableBatches:
         batch = await self._services.batches.get(workspace.id, project, name)
         return await self._services.start.batch(place, batch, idempotency_key=idempotency_key)
 
+    async def pause(self, workspace: Workspace, project: str, name: str) -> Runnable:
+        batch = await self._services.batches.get(workspace.id, project, name)
+        await self._services.batches.pause(batch)
+        return await self._kept(workspace, project, name)
+
+    async def resume(self, workspace: Workspace, project: str, name: str) -> Runnable:
+        batch = await self._services.batches.get(workspace.id, project, name)
+        await self._services.batches.resume(batch)
+        return await self._kept(workspace, project, name)
+
+    async def _kept(self, workspace: Workspace, project: str, name: str) -> Runnable:
+        await self._services.schedules.keep(workspace.id, project, name)
+        return _shown(await self._services.batches.get(workspace.id, project, name))
+
 
 def _shown(batch: Batch) -> Runnable:
     many = len(shown_of(batch).payload)
@@ -47,4 +61,5 @@ def _shown(batch: Batch) -> Runnable:
         name=batch.name,
         description="1 item" if many == 1 else f"{many:,} items",
         held="It is paused; resume it first." if batch.paused else "",
+        paused=batch.paused,
     )

@@ -146,6 +146,7 @@ class Mill:
         services = Services(
             access=self.house.access,
             jobs=self.house.jobs,
+            pausing=None,  # type: ignore[arg-type]  # no test of this dialect asks
             deployments=self.house.deployments,
             job_files=JobFiles(self.house.attempts, self.house.files),
             bookmarks=None,  # type: ignore[arg-type]  # no test of this dialect asks
