@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,14 @@ def browsers(shim: int) -> list[int]:
     return found
 
 
+def folder_of(browser: int) -> Path:
+    """
+    Give the folder that a browser has its files in.
+    """
+    words = Path(f"/proc/{browser}/environ").read_text("utf-8", errors="replace").split("\0")
+    return next(Path(word.removeprefix("TMPDIR=")) for word in words if word.startswith("TMPDIR="))
+
+
 async def visit(automations: Automations, **more: Any) -> tuple[dict[str, Any], int]:
     """
     Give what a call finds, and the browser that it leaves.
@@ -116,13 +125,21 @@ async def end(pid: int, *, waiting_for: int | None = None) -> None:
     """
     Kill a process, and wait for its end or another's.
     """
-    watched, over = os.pidfd_open(waiting_for or pid), asyncio.Event()
+    watched = os.pidfd_open(waiting_for or pid)
+    os.kill(pid, signal.SIGKILL)
+    await over(watched)
+
+
+async def over(watched: int) -> None:
+    """
+    Wait for the end of a process by a descriptor of it, which is closed.
+    """
+    ended = asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.add_reader(watched, over.set)
+    loop.add_reader(watched, ended.set)
     try:
-        os.kill(pid, signal.SIGKILL)
         async with asyncio.timeout(10):
-            await over.wait()
+            await ended.wait()
     finally:
         loop.remove_reader(watched)
         os.close(watched)
@@ -195,14 +212,43 @@ async def test_a_browser_grows_no_older_than_it_may_and_ends_with_its_shim(
     assert not Path(f"/proc/{browser}").exists()
 
     _found, browser = await visit(automations)
-    folder = next(
-        Path(word.removeprefix("TMPDIR="))
-        for word in Path(f"/proc/{browser}/environ").read_text("utf-8", errors="replace").split("\0")
-        if word.startswith("TMPDIR=")
-    )
+    folder = folder_of(browser)
     assert folder.is_dir()
     await pool.__aexit__()
     assert not Path(f"/proc/{browser}").exists()
+    assert not folder.exists()
+
+
+async def test_a_browser_that_waits_for_a_call_ends_with_its_worker(environments: Path, tmp_path: Path) -> None:
+    """
+    kill -9 of a worker while a lent browser waits: no process of driver or browser is left, and none of their files.
+    """
+    program = Path(__file__).with_name("lending_worker.py")
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(program),
+        str(tmp_path),
+        str(environments),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    try:
+        assert worker.stdout is not None
+        async with asyncio.timeout(60):
+            shim = int(await worker.stdout.readline())
+        lent = [os.pidfd_open(pid) for pid in below(shim)]
+        (browser,) = browsers(shim)
+        folder = folder_of(browser)
+        assert folder.is_dir()
+        watched = os.pidfd_open(shim)
+    finally:
+        worker.kill()
+        await worker.wait()
+    await over(watched)
+
+    assert len(lent) > 2
+    for process in lent:
+        await over(process)
     assert not folder.exists()
 
 
