@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from headrace.core.errors import FencedError
 from headrace.services.attempts import Work
 from headrace.store import jobs
-from headrace.store.database import Database
+from headrace.store.database import Database, held_open
 
 
 class TenantLocks:
@@ -31,6 +31,7 @@ class TenantLocks:
             StoreUnavailableError: the database is away.
         """
         async with self._database.transaction() as connection:
+            await held_open(connection)
             await connection.execute(
                 "select pg_advisory_xact_lock(hashtextextended(%(name)s, 0))", {"name": f"headrace:{name}"}
             )

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from headrace.core.errors import ConflictError, InvalidError, TooLargeError
 from headrace.services.tenants import snapshots_of
-from headrace.store.database import Database
+from headrace.store.database import Database, held_open
 from headrace.store.files import FileStore
 
 MOST_FILES = 200
@@ -75,6 +75,7 @@ class Uploads:
         # The lock under which jobs keep the same tenant's files: what they publish would else take a new upload for a deleted file.
         name = f"headrace:{snapshots_of(workspace_id, tenant)}"
         async with self._database.transaction() as connection:
+            await held_open(connection)
             found = await (
                 await connection.execute(
                     "select pg_try_advisory_xact_lock(hashtextextended(%(name)s, 0)) as held", {"name": name}

@@ -31,6 +31,9 @@ _EXIT_UNAVAILABLE = 75
 _FRESH_SECONDS = 1.0
 # Each connection is a process of the database with some megabytes of its own: what a burst has opened is not kept for long.
 _SPARE_SECONDS = 60.0
+# A transaction that goes on for so long without a statement is that of a process which sleeps, or of a machine which is gone. It may hold the lock
+# of the admission, or a dead worker's tickets: what it has not committed is undone, so that the others can go on.
+_ABANDONED_SECONDS = 15.0
 _used_at: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
 
 # Behind an odd number of backslashes these six characters are a text that only looks like a NUL.
@@ -66,10 +69,14 @@ class Database:
     Args:
         url: `postgresql://` address or a libpq connection string.
         size: connections at most.
+        abandoned_seconds: after so long without a statement a transaction is undone; see `held_open`.
     """
 
-    def __init__(self, url: str, *, size: int = 10, wait_seconds: float = 10.0) -> None:
+    def __init__(
+        self, url: str, *, size: int = 10, wait_seconds: float = 10.0, abandoned_seconds: float = _ABANDONED_SECONDS
+    ) -> None:
         self.url = url
+        self._abandoned_seconds = abandoned_seconds
         self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
             min_size=1,
@@ -78,6 +85,7 @@ class Database:
             timeout=wait_seconds,
             max_idle=_SPARE_SECONDS,
             kwargs={"autocommit": True, "row_factory": dict_row, "application_name": "headrace"},
+            configure=self._bound,
             check=_check_when_idle,
             reset=_note_use,
             reconnect_timeout=2.0,
@@ -96,6 +104,18 @@ class Database:
 
     async def close(self) -> None:
         await self.pool.close()
+
+    async def _bound(self, connection: Connection) -> None:
+        """
+        Let the database end what nobody goes on with. The last three find a machine that is gone; they mean nothing on a local socket.
+        """
+        await connection.execute(
+            """
+            select set_config('idle_in_transaction_session_timeout', %(idle)s, false), set_config('tcp_keepalives_idle', '10', false),
+                   set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '3', false)
+            """,
+            {"idle": f"{self._abandoned_seconds * 1000:.0f}ms"},
+        )
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -144,6 +164,13 @@ class Database:
             return (await connection.execute(query, parameters)).rowcount
 
 
+async def held_open(connection: Connection) -> None:
+    """
+    Let a transaction go on without a statement for as long as it takes: for locks that are held while files are written.
+    """
+    await connection.execute("set local idle_in_transaction_session_timeout = 0")
+
+
 async def _note_use(connection: Connection) -> None:
     _used_at[connection] = time.monotonic()
 
@@ -153,6 +180,14 @@ async def _check_when_idle(connection: Connection) -> None:
         await AsyncConnectionPool.check_connection(connection)
 
 
+_NOT_NOW = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.IdleInTransactionSessionTimeout,  # this process slept
+    PoolTimeout,
+)
+
+
 class _Unavailable:
     """Turn the driver's "not now" into ours; anything else is a bug and stays what it is."""
 
@@ -160,7 +195,7 @@ class _Unavailable:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)):
+        if isinstance(error, _NOT_NOW):
             raise StoreUnavailableError(
                 "The database did not answer.", "Try again in a moment; `headrace doctor` tells more.", cause=str(error)
             ) from error

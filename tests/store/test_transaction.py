@@ -4,13 +4,15 @@ Transactions: all or nothing, whatever ends them.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
 
 from headrace.core.errors import StoreUnavailableError
-from headrace.store.database import Database
+from headrace.store.database import Database, held_open
+from headrace.store.jobs import lock_admission
 
 _WRITE = "insert into setting (name, value) values (%(name)s, '1')"
 _COUNT = "select count(*) as found from setting"
@@ -91,3 +93,45 @@ async def _cut(database: Database) -> None:
         await connection.execute(_WRITE, {"name": "a"})
         await database.run("select pg_terminate_backend(%(pid)s, 5000)", {"pid": pid})
         await (await connection.execute(_COUNT)).fetchone()
+
+
+async def test_a_transaction_that_its_process_sleeps_in_holds_up_nobody(database: Database, database_url: str) -> None:
+    """
+    Its locks are let go of and nothing of it is written; whoever wakes up in it is told to try again.
+    """
+    before = await _written(database)
+    sleeper = Database(database_url, size=1, abandoned_seconds=0.2)
+    await sleeper.open()
+    try:
+        with pytest.raises(StoreUnavailableError):
+            await _sleep_until_another_is_through(sleeper, database)
+    finally:
+        await sleeper.close()
+
+    assert await _written(database) == before
+
+
+async def _sleep_until_another_is_through(sleeper: Database, database: Database) -> None:
+    async with sleeper.transaction() as asleep:
+        await lock_admission(asleep)
+        await asleep.execute(_WRITE, {"name": "a"})
+        async with asyncio.timeout(20), database.transaction() as awake:
+            await lock_admission(awake)
+        await asleep.execute(_WRITE, {"name": "b"})
+
+
+async def test_a_lock_may_be_held_while_files_are_written(database_url: str) -> None:
+    """
+    A transaction that says so outlives the time after which another is given up.
+    """
+    database = Database(database_url, size=1, abandoned_seconds=0.1)
+    await database.open()
+    try:
+        async with database.transaction() as held, await psycopg.AsyncConnection.connect(database_url) as other:
+            await held_open(held)
+            await other.execute("select pg_sleep(0.4)")
+            answer = await (await held.execute("select 1 as one")).fetchone()
+    finally:
+        await database.close()
+
+    assert answer == {"one": 1}
