@@ -17,10 +17,10 @@ import structlog
 from headrace.core import queue
 from headrace.core.errors import FencedError, RetriableError
 from headrace.core.fan_out import ItemEnd
-from headrace.core.outcome import Blame, Cancelled, Cause, Failed, Interrupted
+from headrace.core.outcome import Blame, Cause, Failed, Interrupted
 from headrace.core.queue import Handler, Ticket
 from headrace.engine.lasting import lasting
-from headrace.services.fan_outs import TERMINATED
+from headrace.services.fan_outs import ended_while_running
 from headrace.services.item_attempts import ItemAttempts, ItemWork
 from headrace.store.item_tries import ItemStanding
 
@@ -94,7 +94,7 @@ class ItemWorker:
         if work.item.crashes >= self._max_crashes:
             return ItemEnd(outcome=_parked(work))
         if work.job.cancel_requested_at is not None:
-            return ItemEnd(outcome=_ended(work))
+            return ItemEnd(outcome=ended_while_running(work.item.name))
         run = asyncio.create_task(self._try(work))
         watch = asyncio.create_task(self._watch(work))
         try:
@@ -104,7 +104,7 @@ class ItemWorker:
             await _end(run)
             if (await watch).fenced:
                 raise FencedError("Another worker owns this item now.")
-            return await run if not run.cancelled() else ItemEnd(outcome=_ended(work))
+            return await run if not run.cancelled() else ItemEnd(outcome=ended_while_running(work.item.name))
         finally:
             watch.cancel()
             if not run.done():
@@ -157,17 +157,6 @@ async def _end(run: asyncio.Task[Any]) -> None:
     """
     run.cancel()
     await asyncio.wait({run})
-
-
-def _ended(work: ItemWork) -> Cancelled:
-    return Cancelled(
-        Cause(
-            work.item.name,
-            "The job was ended while this item ran.",
-            who=Blame.NOBODY,
-            evidence={"code": TERMINATED},
-        )
-    )
 
 
 def _broken(work: ItemWork, error: Exception) -> Failed:

@@ -14,7 +14,7 @@ import structlog
 from headrace.core.auth_session import MISSING, REFUSED, refusal
 from headrace.core.errors import FinalStateError, NotFoundError
 from headrace.core.fan_out import FanOutRecord, Item
-from headrace.core.outcome import Blame, Cause
+from headrace.core.outcome import Blame, Cancelled, Cause
 from headrace.core.plan import Plan, SessionUse
 from headrace.core.queue import Queue
 from headrace.core.state import JobState
@@ -53,10 +53,12 @@ class FanOuts:
     async def pause(self, job_id: UUID) -> bool:
         """
         Start no more items of a job; those that run go on to their end. Tells whether this changed anything.
+
+        One that was asked to end starts none any more: a pause would only keep it from its end.
         """
         async with self._database.transaction() as connection:
             locked = await fan_outs.lock(connection, job_id)
-            if locked is None or locked.counts.pause_requested_at is not None:
+            if locked is None or locked.counts.pause_requested_at or locked.cancel_requested_at:
                 return False
             await pause(connection, self._queue, self._announcements, locked)
         return True
@@ -131,6 +133,14 @@ class FanOuts:
         return found
 
 
+def ended_while_running(name: str) -> Cancelled:
+    """
+    Say how the try of an item ended whose job was asked to end meanwhile.
+    """
+    evidence = {"code": TERMINATED}
+    return Cancelled(Cause(name, "The job was ended while this item ran.", who=Blame.NOBODY, evidence=evidence))
+
+
 async def pause(
     connection: Connection, queue: Queue, announcements: Announcements, locked: Locked, *, cause: Cause | None = None
 ) -> None:
@@ -185,6 +195,8 @@ async def refuse(
     begun = session.on_lost == "pause" and await awaiting.begun(connection, locked.job_id)
     cause = failure if missing and not begun else refusal(session.name, failure, begun=begun)
     await awaiting.set_awaits(connection, locked.job_id, None)
+    if locked.cancel_requested_at is not None:  # it ends with what runs, for the reason that was given first
+        return
     log.warning("a job has no valid login", job=str(locked.job_id), session=session.name, reason=cause.sentence)
     if begun:
         if locked.counts.pause_requested_at is None:

@@ -122,10 +122,7 @@ class ItemAttempts:
             return True, None
         if use.operation is not None:
             return True, await self._logins.of_operation(connection, job, use)
-        if job.cancel_requested_at is not None:  # it is claimed to be cancelled
-            return True, None
-        login = await self._logins.lend(connection, job, plan, sealed, ordinal)
-        return login is not None, login
+        return await self._logins.lend(connection, job, plan, sealed, ordinal)
 
     async def _remembered(self, connection: Connection, job: Job) -> _Known:
         """

@@ -63,28 +63,33 @@ class ItemLogins:
 
     async def lend(
         self, connection: Connection, job: Job, plan: Plan, sealed: Mapping[str, Any], ordinal: int
-    ) -> AuthSession | None:
+    ) -> tuple[bool, AuthSession | None]:
         """
-        Give the login for an item's try; None when it has to be checked first, or the job was stopped for want of it: the item waits again.
+        Say whether an item may be tried now, and with which login. It waits again when that has to be checked first, or when the job was
+        stopped for want of it.
         """
+        if job.cancel_requested_at is not None:  # it is claimed to be cancelled
+            return True, None
         use = _use_of(plan)
         found = await self._table.find(connection, job.workspace_id, job.tenant, use.name)
         if found and found.session.holds(asked_at=job.created_at, now=found.now, good_for=self._good_for):
-            return found.session
+            return True, found.session
         locked = await fan_outs.lock(connection, job.id)
         if locked is None:
-            return None
+            return False, None
+        if locked.cancel_requested_at is not None:  # since the job was read
+            return True, None
         # However long its items waited for a slot since: else a busy project might check for ever, and run nothing.
         if found and found.session.checked and await awaiting.use_grant(connection, job.id, self._good_for):
-            return found.session
+            return True, found.session
         await fan_outs.put_back(connection, job.id, [ordinal])
         if locked.counts.awaits is not None:
-            return None
+            return False, None
         if found is None:
             await refuse(connection, self._queue, self._announcements, locked, use, missing(use.name))
         else:
             await self._await_validation(connection, job, plan, sealed)
-        return None
+        return False, None
 
     async def _await_validation(self, connection: Connection, job: Job, plan: Plan, sealed: Mapping[str, Any]) -> None:
         new, validation = validation_for(job, plan, operation_id=self._new_id(), item_id=self._item_id())

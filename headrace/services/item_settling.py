@@ -19,13 +19,13 @@ import msgspec
 
 from headrace.core.errors import FencedError
 from headrace.core.fan_out import Item, ItemEnd, ItemSettlement, NewItem, settle_item
-from headrace.core.outcome import Cancelled, Failed, Succeeded
+from headrace.core.outcome import Cancelled, Failed, Interrupted, Succeeded
 from headrace.core.plan import FanOut
 from headrace.core.queue import Queue
 from headrace.core.state import JobState
 from headrace.services.admission import Admission
 from headrace.services.announcements import Announcements
-from headrace.services.fan_outs import cancel_surplus, end_if_over
+from headrace.services.fan_outs import cancel_surplus, end_if_over, ended_while_running
 from headrace.services.item_logins import ItemLogins
 from headrace.services.item_work import EndedTry, ItemWork
 from headrace.store import fan_outs, item_tries
@@ -100,7 +100,7 @@ class ItemSettling:
         return [None] * len(ended)
 
     async def _write(self, connection: Connection, locked: Locked, ended: Sequence[EndedTry]) -> None:
-        ends = [await self._noted(connection, one.work, _as_asked(one.end, locked)) for one in ended]
+        ends = [await self._noted(connection, one.work, _as_asked(one, locked)) for one in ended]
         fan_out = ended[0].work.fan_out
         grows = fan_out.grows and locked.cancel_requested_at is None
         added = [self._added(fan_out, end) if grows else [] for end in ends]
@@ -169,15 +169,18 @@ class ItemSettling:
         ]
 
 
-def _as_asked(end: ItemEnd, locked: Locked) -> ItemEnd:
+def _as_asked(one: EndedTry, locked: Locked) -> ItemEnd:
     """
-    Drop what goes with success alone, and the next try of a job that is to end.
+    Drop what goes with success alone, and the next try of a job that is to end: nobody would ever begin it.
     """
+    end, to_end = one.end, locked.cancel_requested_at is not None
     match end.outcome:
         case Succeeded():
             return end
-        case Failed(cause=cause, output=output) if locked.cancel_requested_at is not None:
+        case Failed(cause=cause, output=output) if to_end:
             return ItemEnd(outcome=Cancelled(cause, output))
+        case Interrupted() if to_end:
+            return ItemEnd(outcome=ended_while_running(one.work.item.name))
         case outcome:
             return ItemEnd(outcome=outcome, session=end.session)
 
