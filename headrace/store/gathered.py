@@ -41,19 +41,26 @@ class Gathered(Generic[K, V]):
         if len(self._readers) < self._abreast:
             reader = asyncio.create_task(self._go_on(), name="gathered-reads")
             self._readers.add(reader)
-            reader.add_done_callback(self._readers.discard)
         return await answer
 
     async def _go_on(self) -> None:
-        while self._asked:
-            batch, self._asked = self._asked[: self._most], self._asked[self._most :]
-            try:
-                found = await self._read(list(dict.fromkeys(key for key, _ in batch)))
-            except Exception as error:  # noqa: BLE001 - it is for those who asked
-                for _, answer in batch:
-                    if not answer.done():
-                        answer.set_exception(error)
-            else:
-                for key, answer in batch:
-                    if not answer.done():
-                        answer.set_result(found.get(key))
+        reader = asyncio.current_task()
+        assert reader is not None  # noqa: S101 - `get` made it
+        try:
+            while self._asked:
+                batch, self._asked = self._asked[: self._most], self._asked[self._most :]
+                await self._answer(batch)
+        finally:  # at once, not when its end is told: who asks between the two must find that nobody reads
+            self._readers.discard(reader)
+
+    async def _answer(self, batch: Sequence[tuple[K, asyncio.Future[V | None]]]) -> None:
+        try:
+            found = await self._read(list(dict.fromkeys(key for key, _ in batch)))
+        except Exception as error:  # noqa: BLE001 - it is for those who asked
+            for _, answer in batch:
+                if not answer.done():
+                    answer.set_exception(error)
+        else:
+            for key, answer in batch:
+                if not answer.done():
+                    answer.set_result(found.get(key))

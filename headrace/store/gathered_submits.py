@@ -12,7 +12,6 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 from uuid import UUID
 
-from headrace.core.errors import StoreUnavailableError
 from headrace.store import submits
 from headrace.store.database import Connection, Database
 from headrace.store.submits import Entry, Submitted
@@ -72,7 +71,7 @@ class GatheredSubmits:
         try:
             async with self._database.connection() as connection:
                 written = await self._written(connection, [entry for entry, _ in batch])
-        except StoreUnavailableError as error:
+        except Exception as error:  # noqa: BLE001 - it is for those who asked; most often the database is away
             for _, answer in batch:
                 _fail(answer, error)
             return True

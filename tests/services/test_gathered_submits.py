@@ -5,6 +5,7 @@ Submits that go together in one transaction, and still stand or fall alone.
 from __future__ import annotations
 
 import asyncio
+from typing import NoReturn
 
 import pytest
 from house import House, plan
@@ -114,3 +115,24 @@ async def test_an_asker_that_has_gone_harms_no_other(house: House) -> None:
         assert len(await asyncio.gather(*others)) == 5
     with pytest.raises(asyncio.CancelledError):
         await gone
+
+
+async def test_a_failure_that_nobody_foresaw_is_told_to_whoever_asked(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Whatever the way to the database raises, each submit hears of it, and the next ones go on.
+    """
+
+    def broken() -> NoReturn:
+        raise RuntimeError("no way")
+
+    await house.submit()
+    with monkeypatch.context() as broken_way:
+        broken_way.setattr(house.database.pool, "connection", broken)
+        asked = [house.jobs.submit(house.new_job(), plan(key=key)) for key in "abc"]
+        async with asyncio.timeout(10):
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+
+    assert [str(answer) for answer in answers] == ["no way"] * 3
+    assert (await house.submit(key="a")).state is JobState.WAITING

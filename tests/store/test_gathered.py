@@ -93,3 +93,26 @@ async def test_a_read_that_hangs_does_not_hold_up_the_next():
     hung.cancel()
     shelf.go.set()
     assert await second == 4
+
+
+async def test_whoever_asks_in_the_moment_in_which_all_reads_end_is_answered():
+    """
+    The readers that just gave an answer do not count as such that will look again.
+    """
+    shelf = Shelf()
+    gathered = Gathered(shelf.read)
+
+    async def ask_twice(key: int) -> int | None:
+        await gathered.get(key)
+        return await gathered.get(key + 1)
+
+    first = asyncio.ensure_future(ask_twice(1))
+    await shelf.begun.wait()
+    second = asyncio.ensure_future(gathered.get(5))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    shelf.go.set()
+
+    async with asyncio.timeout(10):
+        assert await first == 4
+    assert await second == 25
