@@ -7,6 +7,7 @@ Whatever runs the item knows no store; it hands back an `ItemEnd`, and everythin
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from headrace.core.fan_out import ItemEnd
 from headrace.core.outcome import Blame, Cause, Failed, Interrupted
 from headrace.core.queue import Handler, Ticket
 from headrace.engine.lasting import lasting
+from headrace.engine.overtaken import OvertakenError, overtaken
 from headrace.services.fan_outs import ended_while_running
 from headrace.services.item_attempts import ItemAttempts, ItemWork
 from headrace.store.item_tries import ItemStanding
@@ -71,6 +73,9 @@ class ItemWorker:
         Run the item of one ticket once.
 
         Cancelled by the engine, it ends the children and hands the item back, unless the worker was lost: then it writes nothing.
+
+        Raises:
+            OvertakenError: another worker has claimed the item.
         """
         assert ticket.step is not None  # noqa: S101 - `route` sends nothing else here
         work = await self._attempts.claim(
@@ -83,11 +88,11 @@ class ItemWorker:
                 end = await self._run(work)
             except asyncio.CancelledError:
                 if not hold.lost:
-                    await asyncio.shield(self._settle(work, ItemEnd(outcome=Interrupted()), hold))
+                    with contextlib.suppress(OvertakenError):
+                        await asyncio.shield(self._settle(work, ItemEnd(outcome=Interrupted()), hold))
                 raise
             except FencedError as error:
-                log.warning("fenced", reason=error.reason)
-                return
+                raise overtaken(error) from error
             await self._settle(work, end, hold)
 
     async def _run(self, work: ItemWork) -> ItemEnd:
@@ -137,7 +142,7 @@ class ItemWorker:
         try:
             await lasting(lambda: self._attempts.settle(work, end, ticket=hold, now=now))
         except FencedError as error:
-            log.warning("fenced", reason=error.reason)
+            raise overtaken(error) from error
 
 
 def route(jobs: Handler, items: Handler) -> Handler:

@@ -7,6 +7,7 @@ The executor knows no store; everything it wants written goes through the `Repor
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -21,6 +22,7 @@ from headrace.core.queue import Ticket
 from headrace.core.state import StepState
 from headrace.engine.executor import Executor
 from headrace.engine.lasting import lasting
+from headrace.engine.overtaken import OvertakenError, overtaken
 from headrace.services.attempts import Attempts, NewBookmark, Work
 
 log = structlog.get_logger(__name__)
@@ -60,6 +62,9 @@ class Worker:
         Run the job of one ticket as far as it goes now.
 
         Cancelled by the engine, it ends the children and hands the job back, unless the worker was lost: then it writes nothing.
+
+        Raises:
+            OvertakenError: another worker has claimed the job.
         """
         work = await self._attempts.claim(UUID(ticket.job_id), node_id=self._node_id, node_name=self._node_name)
         if work is None:
@@ -69,11 +74,11 @@ class Worker:
                 outcome, bookmarks = await self._run(work)
             except asyncio.CancelledError:
                 if not hold.lost:
-                    await asyncio.shield(self._settle(work, Interrupted(), (), hold))
+                    with contextlib.suppress(OvertakenError):
+                        await asyncio.shield(self._settle(work, Interrupted(), (), hold))
                 raise
             except FencedError as error:
-                log.warning("fenced", reason=error.reason)
-                return
+                raise overtaken(error) from error
             await self._settle(work, outcome, bookmarks, hold)
 
     async def _run(self, work: Work) -> tuple[Outcome, Sequence[NewBookmark]]:
@@ -116,8 +121,7 @@ class Worker:
         try:
             await lasting(lambda: self._attempts.settle(work, outcome, settlement, ticket=hold, bookmarks=bookmarks))
         except FencedError as error:
-            log.warning("fenced", reason=error.reason)
-            return
+            raise overtaken(error) from error
         log.info("job settled", state=str(settlement.state), reason=_sentence(outcome))
 
 
