@@ -426,6 +426,29 @@ async def test_a_ticket_with_a_lane_at_the_head_of_the_queue_is_passed_by_none(
     assert [ticket.job_id for ticket in record.tickets] == ["a", "b", "c"]
 
 
+async def test_taking_tickets_waits_for_nobody_who_takes_them_back(
+    queue: ProcrastinateQueue, connection: Connection, working: Working, url: str
+) -> None:
+    """
+    Whoever does that may himself wait for the lock under which they are taken.
+    """
+    record = Recorder(open_gate=False)
+    async with working(record, slots=1):
+        await queue.put(connection, [Ticket("a", 1), Ticket("b", 1), Ticket("c", 1)])
+        await connection.commit()
+        await record.seen("start")
+        await queue.revoke(connection, "b")
+        async with asyncio.timeout(DEADLINE_SECONDS), _refilled(queue, url, record.claims, 2):
+            pass
+        taken = await (await connection.execute(TAKEN)).fetchall()
+        await connection.commit()
+        record.gate.set()
+        await until(url, EMPTY)
+
+    assert [job_id for (job_id,) in taken] == ["c"]
+    assert [ticket.job_id for ticket in record.tickets] == ["a", "c"]
+
+
 async def test_what_was_taken_in_a_transaction_that_is_rolled_back_stays_on_the_queue(
     queue: ProcrastinateQueue, connection: Connection, working: Working, url: str
 ) -> None:
