@@ -9,7 +9,7 @@ he works is told its target. So the copy stands here while the job runs, and mov
     {home}/meltano/{pipeline}/owner      the job and attempt whose it is
 
 A place has one owner at a time: the pipeline's exclusivity key sees to that. Who comes next takes it whatever is there, for the one before
-is dead or fenced; who only slept finds another's name, and leaves the place alone. `{home}/meltano/lock` makes a look and what follows one.
+is dead or fenced; who only slept finds another's name, and leaves the place alone. `{home}/meltano.lock` makes a look and what follows one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from uuid import UUID
 from headrace.runners.meltano import ProjectFolder
 
 _OWNER = "owner"
-_LOCK = "lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +117,7 @@ def _held(places: Path) -> Iterator[None]:
     Keep others, on other machines too, from taking or leaving a place meanwhile; it is held for a few renames.
     """
     places.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(places / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(places.with_name(f"{places.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

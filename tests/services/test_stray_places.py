@@ -34,6 +34,6 @@ async def test_only_copies_of_ended_jobs_go_into_their_folders(house: House, tmp
 
     await sweep_places(house.attempts, house.files, places)
 
-    assert {path for path in places.iterdir() if path.is_dir()} == {taken[0].parent, taken[1].parent}
+    assert set(places.iterdir()) == {taken[0].parent, taken[1].parent}
     kept = house.files.folder(folder_of(ended.job.id, ended.job.created_at)) / "project"
     assert [file.name for file in kept.iterdir()] == ["mine"]
