@@ -34,7 +34,7 @@ class Senders:
         webhooks: for webhooks of workspaces, and those of jobs.
         buckets: for objects.
         sink_of: opens the sink that came with a job, or the notification of the name that is given besides: `headers` of a webhook, or the fields of a `Bucket`; None when the job is gone.
-        corrected: opens what the sink of that address is now, after its keys were refused; None when there is no such sink any more.
+        corrected: opens what the sink of that address is now, after it was refused; None when there is no such sink any more.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Senders:
         if sink is None or delivery.job_id is None:
             return _REFUSED
         answer = await self._try(delivery, secrets, sink)
-        if name is None and answer.keys_refused:
+        if name is None and answer.sink_refused:
             now = await self._corrected(delivery.job_id, delivery.url)
             # Another endpoint may be another's server: what was to go to this one does not go there.
             if now is not None and now != sink and now.get("endpoint") == sink.get("endpoint"):

@@ -1,17 +1,29 @@
 """
 One try of one object: write a payload to a bucket that speaks S3.
 
-The client is obstore's, one per bucket and keys, and makes no tries of its own: the dispatcher's table does.
+How tries end; the dispatcher's table says when there is another one:
+
+| what happened | `status` | mended by |
+|---|---|---|
+| no connection, or it broke off, or nothing came in time | None | waiting |
+| 429, any 5xx | as answered | waiting |
+| 401, 403: the keys | as answered | whoever defines the job: what the sink says by then is used |
+| 404: the bucket; any 3xx: its region or endpoint; any other 4xx | as answered, None for a 3xx to nowhere | the same |
+
+The client is obstore's, one per bucket and keys, and makes no tries of its own. It tells what the server answered in the text of its errors
+alone.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -25,7 +37,12 @@ if TYPE_CHECKING:
     from obstore.store import S3Config  # stands in the stubs alone
 
 _REMEMBERED_STORES = 64
-_REFUSALS = (obstore.exceptions.PermissionDeniedError, obstore.exceptions.UnauthenticatedError)
+_STATUS = re.compile(r" - Server returned non-2xx status code: (\d{3}) ")
+_NOT_REACHED = re.compile(r"HttpError \{\s+kind: (\w+)")
+_TOO_MANY = HTTPStatus.TOO_MANY_REQUESTS
+_BARE_REDIRECT = " - Received redirect without LOCATION"  # what Amazon answers for a bucket of another region; the status is not told
+_CORRECT = "in the job, then send the delivery again."
+_ELSEWHERE = f"Correct its region or endpoint {_CORRECT}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,12 +93,32 @@ class S3Sender:
                     return Answer(error=refusal("The bucket's endpoint", kind))
                 await obstore.put_async(self._store(bucket), key, body, attributes={"Content-Type": "application/json"})
         except TimeoutError:
-            return Answer(error=f"The bucket did not take the object within {self._timeout_seconds:g} s.")
-        except _REFUSALS as error:
-            return Answer(error=_sentence(error), keys_refused=True)
+            return self._late()
         except (OSError, ValueError, obstore.exceptions.BaseError) as error:
-            return Answer(error=_sentence(error))
+            return self._failed(error)
         return Answer(status=200)
+
+    def _late(self) -> Answer:
+        return Answer(error=f"The bucket's server did not take the object within {self._timeout_seconds:g} s.")
+
+    def _failed(self, error: Exception) -> Answer:
+        """
+        Say what went wrong without what the server said: that could hold anything.
+        """
+        if isinstance(error, socket.gaierror):
+            return Answer(error="The name of the bucket's endpoint cannot be resolved.")
+        if answered := _STATUS.search(str(error)):
+            return _refused(int(answered[1]))
+        if _BARE_REDIRECT in str(error):
+            return Answer(error=f"The bucket is elsewhere. {_ELSEWHERE}", sink_refused=True)
+        match (_NOT_REACHED.search(str(error)) or ("", ""))[1]:
+            case "Timeout":
+                return self._late()
+            case "Connect":
+                return Answer(error="The bucket's server cannot be reached: no connection could be made.")
+            case "":
+                return Answer(error="The bucket could not be written to.")
+        return Answer(error="The bucket's server broke off without an answer.")
 
     async def _refused(self, endpoint: str) -> str:
         # The client resolves the name again, so that an address which changes in between is not caught: endpoints are set by those who may
@@ -124,15 +161,16 @@ def _addresses(host: str, port: int) -> list[str]:
     return [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
-def _sentence(error: Exception) -> str:
-    """
-    Say what went wrong without what the server said: that could hold anything.
-    """
-    match error:
-        case _ if isinstance(error, _REFUSALS):
-            return "The bucket refused the keys. Correct them in the job, then send the delivery again."
-        case FileNotFoundError() | obstore.exceptions.NotFoundError():
-            return "There is no such bucket."
-        case socket.gaierror():
-            return "The name of the bucket's endpoint cannot be resolved."
-    return "The bucket could not be written to."
+def _refused(status: int) -> Answer:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == _TOO_MANY:
+        return Answer(status, f"The bucket's server could not take the object now (status {status}).")
+    match status:
+        case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
+            said = f"The bucket refused the keys (status {status}). Correct them {_CORRECT}"
+        case HTTPStatus.NOT_FOUND:
+            said = f"There is no such bucket (status 404). Make it, or name another {_CORRECT}"
+        case _ if status < HTTPStatus.BAD_REQUEST:
+            said = f"The bucket is elsewhere (status {status}). {_ELSEWHERE}"
+        case _:
+            said = f"The bucket refused the object (status {status}). Correct its region and name {_CORRECT}"
+    return Answer(status, said, sink_refused=True)

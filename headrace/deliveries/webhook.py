@@ -57,14 +57,14 @@ class Answer:
         error: one sentence that is safe to show; empty on success.
         final: trying again cannot help.
         retry_after: for how long the receiver asked to be left alone.
-        keys_refused: the receiver does not know who sends.
+        sink_refused: the receiver does not take what the sink says of it, such as its keys: corrected, it may.
     """
 
     status: int | None = None
     error: str = ""
     final: bool = False
     retry_after: timedelta | None = None
-    keys_refused: bool = False
+    sink_refused: bool = False
 
 
 def pause_before_next(answer: Answer, *, tries: int, chance: float) -> timedelta | None:
@@ -188,7 +188,7 @@ def _judge(status: int, retry_after: str, *, now: datetime) -> Answer:
         status,
         f"The receiver answered {_named(status)}.",
         final=status in _GIVE_UP,
-        keys_refused=status in _KEYS_REFUSED,
+        sink_refused=status in _KEYS_REFUSED,
         retry_after=asked_pause(retry_after, now=now) if status in _MAY_ASK_FOR_TIME else None,
     )
 
