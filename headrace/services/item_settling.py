@@ -28,7 +28,7 @@ from headrace.services.announcements import Announcements
 from headrace.services.fan_outs import cancel_surplus, end_if_over, ended_while_running
 from headrace.services.item_logins import ItemLogins
 from headrace.services.item_work import EndedTry, ItemWork
-from headrace.store import fan_outs, item_tries
+from headrace.store import awaiting, fan_outs, item_tries
 from headrace.store.database import Connection, Database
 from headrace.store.fan_outs import Locked
 from headrace.store.gathered_writes import GatheredWrites
@@ -126,6 +126,7 @@ class ItemSettling:
         if use is None or work.login is None or self._logins is None:
             return end
         if use.operation is not None:
+            await awaiting.lock_waiting(connection, work.job.id)
             await self._logins.settle(connection, work.login, use, work.sealed, end)
             return end
         return await self._logins.note(connection, work.login, work.item, end)

@@ -65,6 +65,15 @@ class Waiting:
     failure: Cause
 
 
+async def lock_waiting(connection: Connection, job_id: UUID) -> None:
+    """
+    Take the locks of the jobs that await one before anything that their own items lock after it, such as a login.
+    """
+    await connection.execute(
+        "select from fan_out where awaits = %(job_id)s and open order by job_id for no key update", {"job_id": job_id}
+    )
+
+
 async def let_go(connection: Connection, job_id: UUID) -> list[Waiting]:
     """
     Forget what was there for an ended job alone, and name the jobs that await its end.

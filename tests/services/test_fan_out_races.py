@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -14,12 +15,13 @@ from house import House
 from item_kit import BROKEN, DEADLINE_SECONDS, Batches, done
 
 from headrace.core.auth_session import SessionKind
-from headrace.core.fan_out import ItemEnd
+from headrace.core.fan_out import ItemEnd, SessionEnd
 from headrace.core.job import Job
 from headrace.core.outcome import Interrupted
 from headrace.core.plan import SessionUse
 from headrace.core.state import JobState
 from headrace.services.fan_outs import terminate
+from headrace.services.item_attempts import ItemWork
 from headrace.store.auth_sessions import AuthSessions
 
 
@@ -36,15 +38,22 @@ async def _while_it_is_ended(batches: Batches, job: Job, call: Coroutine[Any, An
     async with house.database.transaction() as connection:
         await terminate(connection, house.queue, house.announcements, job.id, by="a person")
         called = asyncio.create_task(call)
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            while not await _somebody_waits(house):  # noqa: ASYNC110 - the database changes; there is nothing to wait on
-                await asyncio.sleep(0.01)
+        await _until_waiting(house)
     return await called
 
 
-async def _somebody_waits(house: House) -> bool:
+async def _until_waiting(house: House, count: int = 1) -> None:
     query = "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
-    return bool(await house.database.all(query))
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while len(await house.database.all(query)) < count:  # noqa: ASYNC110 - the database changes; there is nothing to wait on
+            await asyncio.sleep(0.01)
+
+
+async def _login(house: House) -> None:
+    await AuthSessions(house.database, house.sealer).add(
+        uuid4(), workspace_id=house.workspace.id, project="acme", name="ada", kind=SessionKind.CREDENTIALS,
+        parameters=b"{}", proxy=None,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -108,10 +117,7 @@ async def test_an_item_whose_login_is_to_be_checked_while_its_job_is_ended_is_ta
     It does not wait for a check, after which nobody would start it.
     """
     house = batches.house
-    await AuthSessions(house.database, house.sealer).add(
-        uuid4(), workspace_id=house.workspace.id, project="acme", name="ada", kind=SessionKind.CREDENTIALS,
-        parameters=b"{}", proxy=None,
-    )  # fmt: skip
+    await _login(house)
     job = await batches.submit(["a"], session=SessionUse(name="ada"))
     await batches.admitted(slots=1)
     await house.database.run("update procrastinate_jobs set status = 'doing'")
@@ -124,3 +130,51 @@ async def test_an_item_whose_login_is_to_be_checked_while_its_job_is_ended_is_ta
     await batches.settle(work, ItemEnd(outcome=Interrupted()))
     assert (await batches.job(job)).state is JobState.CANCELLED
     assert len(await house.jobs.history(house.workspace.id)) == 1
+
+
+async def test_a_check_and_an_item_that_used_the_login_before_may_end_at_once(batches: Batches) -> None:
+    """
+    The check lets the item's job go on, and both note what they found out about the login: neither waits for the other.
+    """
+    house = batches.house
+    await _login(house)
+    job = await batches.submit(["a", "b"], session=SessionUse(name="ada"))
+    await batches.admitted(slots=2)
+    await _ask_for_a_check(batches, job, 0)
+    check = await _check(batches)
+    made = SessionEnd(valid=True, state=b"{}")
+    await batches.settle(check, replace(done(1), session=made))
+    await batches.admitted(slots=2)
+    using = await batches.claim(job, 0)
+    assert using.login is not None
+    found = replace(done(1), session=SessionEnd(valid=True, generation=using.login.generation))
+    await house.database.run("update auth_session set checked_at = null")
+    await _ask_for_a_check(batches, job, 1)
+    check = await _check(batches)
+
+    async with house.database.transaction() as connection:
+        await connection.execute("select from auth_session for update")
+        checked = asyncio.create_task(batches.settle(check, found))
+        await _until_waiting(house)
+        used = asyncio.create_task(batches.settle(using, found))
+        await _until_waiting(house, 2)
+    await asyncio.gather(checked, used)
+
+    assert await batches.admitted(slots=2) == ["b"]
+
+
+async def _ask_for_a_check(batches: Batches, job: Job, ordinal: int) -> None:
+    """
+    Let a worker find that the login of an item has to be checked first.
+    """
+    claim = batches.attempts.claim(job.id, ordinal, node_id=uuid4(), node_name="node-1")
+    assert await claim is None
+    await batches.house.database.run(
+        "delete from procrastinate_jobs where (args ->> 'step')::integer = %(step)s", {"step": ordinal}
+    )
+
+
+async def _check(batches: Batches) -> ItemWork:
+    await batches.admitted(slots=4)
+    (job,) = await batches.house.jobs.history(None, states=[JobState.RUNNING], text="validate ada")
+    return await batches.claim(job, 0)
