@@ -262,6 +262,15 @@ class House:
         settlement = settle(outcome, failures=work.job.failures, max_attempts=max_attempts, now=now["now"])
         await self.attempts.settle(work, outcome, settlement, ticket=HeldTicket(work.job.id))
 
+    async def until_locked_out(self, count: int) -> None:
+        """
+        Wait until *count* transactions wait for a lock that somebody else holds.
+        """
+        query = "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+        async with asyncio.timeout(30):
+            while len(await self.database.all(query)) < count:  # noqa: ASYNC110 - the database changes; there is nothing to wait on
+                await asyncio.sleep(0.01)
+
     async def job(self, job_id: UUID) -> Job:
         return await self.jobs.get(job_id, workspace_id=None)
 

@@ -167,6 +167,7 @@ async def terminate(
     Raises:
         FinalStateError: it has ended.
     """
+    await jobs.lock_line(connection, job_id)
     locked = await fan_outs.lock(connection, job_id)
     if locked is None:
         raise FinalStateError("The job has ended.")

@@ -273,6 +273,7 @@ class Jobs:
         if job.items is not None:
             await terminate(connection, self._queue, self._announcements, job_id, by=by)
             return
+        await jobs.lock_line(connection, job_id)
         states = [JobState.WAITING, JobState.SCHEDULED, JobState.PAUSED]
         if await self._queue.revoke(connection, str(job_id)):
             # A job that runs while its ticket is free has lost its worker: nobody would ever look at it again.

@@ -236,6 +236,21 @@ async def request_cancel(connection: Connection, job_id: UUID, *, by: str) -> in
     return await _event_id(connection, "request_cancel", {"job_id": job_id, "by": by})
 
 
+async def lock_line(connection: Connection, job_id: UUID) -> None:
+    """
+    Let a job that stands in line for its key be ended: call before its row is locked.
+
+    Whoever holds the key locks the lane at its end, then the row of the next in line; so does this.
+    """
+    await connection.execute(
+        """
+        select from lane where key = (select key from job where id = %(job_id)s and state = 'waiting' and not ready)
+        for no key update
+        """,
+        {"job_id": job_id},
+    )
+
+
 async def leave_lane(connection: Connection, key: str | None, *, head: bool) -> None:
     """
     Take an ended job out of its key's lane; when it was the *head*, the next job of the key becomes ready.

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 from house import House
-from item_kit import BROKEN, DEADLINE_SECONDS, Batches, done
+from item_kit import BROKEN, Batches, done
 
 from headrace.core.auth_session import SessionKind
 from headrace.core.fan_out import ItemEnd, SessionEnd
@@ -38,15 +38,8 @@ async def _while_it_is_ended(batches: Batches, job: Job, call: Coroutine[Any, An
     async with house.database.transaction() as connection:
         await terminate(connection, house.queue, house.announcements, job.id, by="a person")
         called = asyncio.create_task(call)
-        await _until_waiting(house)
+        await house.until_locked_out(1)
     return await called
-
-
-async def _until_waiting(house: House, count: int = 1) -> None:
-    query = "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while len(await house.database.all(query)) < count:  # noqa: ASYNC110 - the database changes; there is nothing to wait on
-            await asyncio.sleep(0.01)
 
 
 async def _login(house: House) -> None:
@@ -155,9 +148,9 @@ async def test_a_check_and_an_item_that_used_the_login_before_may_end_at_once(ba
     async with house.database.transaction() as connection:
         await connection.execute("select from auth_session for update")
         checked = asyncio.create_task(batches.settle(check, found))
-        await _until_waiting(house)
+        await house.until_locked_out(1)
         used = asyncio.create_task(batches.settle(using, found))
-        await _until_waiting(house, 2)
+        await house.until_locked_out(2)
     await asyncio.gather(checked, used)
 
     assert await batches.admitted(slots=2) == ["b"]

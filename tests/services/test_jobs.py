@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 from house import House, gather_limited, plan
+from item_kit import Batches
 
 from headrace.core.errors import ActiveJobError, ConflictError, FencedError, FinalStateError, RootTakenError
 from headrace.core.outcome import Cancelled, Cause, Failed, Interrupted, Succeeded
@@ -66,6 +67,27 @@ async def test_parallel_submits_that_queue_are_all_kept_and_go_first_in_first_ou
 
     assert len({job.seq for job in jobs}) == 1000
     assert ran == by_seq[:20]
+
+
+@pytest.mark.parametrize("of_items", [False, True])
+async def test_a_job_in_line_may_be_cancelled_while_the_one_before_it_ends(house: House, of_items: bool) -> None:
+    """
+    Neither waits for the other, whoever comes first, and the next in line has its turn.
+    """
+    work = await house.started(key="k")
+    batches = Batches(house)
+    waiting = [await (batches.submit(["a"], key="k") if of_items else house.submit(key="k")) for _ in range(2)]
+
+    async with house.database.transaction() as connection:
+        await connection.execute("select from lane for update")
+        ended = asyncio.create_task(house.settle(work, Succeeded()))
+        await house.until_locked_out(1)
+        cancelled = asyncio.create_task(house.jobs.cancel(waiting[0].id, by="a person", workspace_id=None))
+        await house.until_locked_out(2)
+    await asyncio.gather(ended, cancelled)
+
+    assert (await cancelled).state is JobState.CANCELLED
+    assert await house.admit(slots=2) == [waiting[1].id]
 
 
 async def test_a_flood_of_one_tenant_makes_another_wait_one_turn(house: House) -> None:
