@@ -110,6 +110,7 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
             name=name,
             slots=settings.slots,
             on_lost=_give_up,
+            on_live=pool.live_until,
             liveness=Liveness(settings.worker_ttl_seconds, settings.worker_beat_seconds),
             grace_seconds=settings.drain_seconds,
         )

@@ -7,7 +7,7 @@ that cannot reach the database has to stop in time by itself, whether the networ
 | silent for | what happens |
 |---|---|
 | 0.6 x ttl | the membership is lost: children are ended, handlers cancelled, nothing more is written |
-| 0.9 x ttl | children or handlers still there: the process ends itself (exit code 70), and its children with it |
+| 0.9 x ttl | children or handlers still there: the process ends itself (exit code 70), and its children with it; those of a process that is stopped end by themselves |
 | 1.0 x ttl | any node's reaper may give the tickets to others |
 
 A process whose handlers and children ended in time lives on, and joins again when the database answers.

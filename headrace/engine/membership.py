@@ -35,6 +35,7 @@ class Membership:
         channel: where tickets are announced.
         abandoned: whether this worker was asked to stop, so that nothing is worth waiting for.
         on_lost: ends the children of this process; called from another thread, and bears being called twice.
+        on_live: told after each heartbeat until when this process may act, in `boot_seconds`.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Membership:
         liveness: Liveness,
         abandoned: Callable[[], bool],
         on_lost: Callable[[str], None],
+        on_live: Callable[[float], None],
     ) -> None:
         self._pool = pool
         self._node = node
@@ -55,6 +57,7 @@ class Membership:
         self._liveness = liveness
         self._abandoned = abandoned
         self._on_lost = on_lost
+        self._on_live = on_live
         self._loop = asyncio.get_running_loop()
         self._worker_id: int | None = None
         self._duty: asyncio.Task[None] | None = None
@@ -199,6 +202,7 @@ class Membership:
         if not rows and not self.lost:
             self.gone(f"Worker {self.worker_id} was taken for dead.")
         self._watchdog.beat(sent_at)
+        self._on_live(sent_at + self._liveness.exit_after_seconds)
         self.outage.over()
 
     async def _listen(self, connection: psycopg.AsyncConnection[Any]) -> None:

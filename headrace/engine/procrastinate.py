@@ -73,6 +73,8 @@ class Node:
         slots: tickets in hand at once.
         on_lost: ends all children of this process, at once, without the event loop or the database. Called from another thread when
             this node may no longer act, with a sentence that says why; bears being called twice.
+        on_live: told after each heartbeat until when this node may act, in `boot_seconds`; its children have to end then without it, should it
+            be stopped.
         poll_seconds: looks without an announcement this often, should one have gone astray.
         grace_seconds: when asked to stop, how long running handlers may go on before they are cancelled.
     """
@@ -81,6 +83,7 @@ class Node:
     slots: int
     on_lost: Callable[[str], None]
     liveness: Liveness = field(default_factory=Liveness)
+    on_live: Callable[[float], None] = lambda _until: None
     poll_seconds: float = 2.0
     grace_seconds: float = 30.0
 
@@ -182,6 +185,7 @@ class ProcrastinateQueue:
                 liveness=node.liveness,
                 abandoned=lambda: stop.is_set() or halt.is_set(),
                 on_lost=node.on_lost,
+                on_live=node.on_live,
             )
             self._membership = membership
             try:

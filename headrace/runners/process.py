@@ -77,6 +77,8 @@ class ShimPool:
         self._closing: set[asyncio.Task[None]] = set()
         self._refill: asyncio.TimerHandle | None = None
         self._open = False
+        self._leased: set[ShimLink] = set()
+        self._live_until: float | None = None
 
     async def __aenter__(self) -> Self:
         self._open = True
@@ -93,6 +95,17 @@ class ShimPool:
             self._discard_ready(next(iter(self._ready)))
         while self._closing:
             await asyncio.wait(self._closing)
+
+    def live_until(self, boot_seconds: float) -> None:
+        """
+        Say that this worker may act until then, on the clock that goes on while the machine sleeps. To be called again in good time.
+
+        From the first call on the children of a step end by themselves when nobody has called in time, as they do when the worker dies: one that
+        is stopped cannot end them, and others take over its work.
+        """
+        self._live_until = boot_seconds
+        for link in self._leased:
+            link.say_live(boot_seconds)
 
     @contextlib.asynccontextmanager
     async def lease(
@@ -112,11 +125,15 @@ class ShimPool:
             limits = replace(limits, memory_bytes=self._most_memory_bytes)
         link = self._take() if program == PLAIN else self._take_ready(program, resident)
         step = Supervision(link, limits, stage, self._clock)
+        self._leased.add(link)
         try:
+            if self._live_until is not None:
+                link.say_live(self._live_until)
             await step.begin()
             yield step
         finally:
             clean = False
+            self._leased.discard(link)
             try:
                 await step.end(limits.grace_seconds)
                 clean = True

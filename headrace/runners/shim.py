@@ -17,6 +17,7 @@ Messages are JSON, one to a line; file descriptors travel beside them (SCM_RIGHT
     sweep    pipe sig: to strays that hold that pipe open     -
     stop     grace_seconds: TERM to all, then KILL            stopped, with the usage so far, when none is left
     end      grace_seconds keep: the same, and be as new      ended, with the usage of all that ran, when none is left
+    live     until: the worker may act until then             -; past it the worker counts as dead: see below
 
     of its own accord: exited name code signal order user_seconds system_seconds max_rss_bytes
                        sample, the usage so far, about once a second while children run
@@ -25,6 +26,8 @@ A stray is a descendant whose named ancestor has ended, such as a daemon that a 
 other end never sees the end of the data.
 A resident is a child that may outlive its step, at most one: an `end` that says *keep* spares it and what is below it, and the next step may
 use it. Until then it is no part of that step, and counts towards none of its limits. The folder it was given is removed after its death.
+A worker that is stopped ends nothing, and its socket stays open, while another takes over what it had. So the worker says again and again until when,
+on the clock of `boot_seconds`, it may act without saying so anew; for a step of which it never says so that is for ever.
 `order` counts the looks in which dead children were found: two children with one order died too close together to tell apart.
 Elsewhere than on Linux there is no subreaper: then the process groups of the named children are ended, and nothing is measured.
 """
@@ -71,6 +74,7 @@ SAMPLE_SECONDS, SHORTEST_SAMPLE_SECONDS, REPORT_SECONDS = 0.25, 0.02, 1.0
 FIRST_SAMPLE_SECONDS = 0.1  # most calls of automations have ended by then, and a look costs a tenth of one
 GROWTH_BYTES_PER_SECOND = 4 << 30  # how fast a greedy process fills memory: the nearer the limit, the oftener we look
 NEVER = float("inf")
+BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on while the machine sleeps
 
 
 class WorkerGone(Exception):  # noqa: N818 -- not an error: it is how a shim's life ends
@@ -176,6 +180,7 @@ class Shim:
         self._sample_at = self._report_at = self._kill_at = NEVER
         self._closing: str | None = None  # the answer that is due when no child is left
         self._refusing = False
+        self._live_until = NEVER
 
     def run(self) -> None:
         poller = select.poll()
@@ -198,8 +203,8 @@ class Shim:
             self._resident.bury()
 
     def _wait_milliseconds(self) -> float | None:
-        due_at = min(self._sample_at, self._kill_at)
-        return None if due_at == NEVER else max(0.0, due_at - time.monotonic()) * 1000
+        rest = min(min(self._sample_at, self._kill_at) - time.monotonic(), self._live_until - boot_seconds())
+        return None if rest == NEVER else max(0.0, rest) * 1000
 
     def _obey(self, message: Message) -> None:
         match message["do"]:
@@ -207,6 +212,8 @@ class Shim:
                 self._spawn(message)
             case "watch":
                 self._limits = message["limits"]
+            case "live":
+                self._live_until = message["until"]
             case "signal":
                 self._signal(message["name"], message["sig"])
             case "sweep":
@@ -216,6 +223,8 @@ class Shim:
                 self._usage.leave_out(measure(self._resident.tree()).cpu_seconds)
             case "stop" | "end" as order:
                 self._refusing = True
+                if order == "end":  # what is left has not long to live in any case
+                    self._live_until = NEVER
                 self._closing = "ended" if order == "end" else "stopped"
                 self._resident.spared = bool(message.get("keep"))
                 self._kill_at = min(self._kill_at, time.monotonic() + message["grace_seconds"])
@@ -297,6 +306,8 @@ class Shim:
         self._channel.send(answer, **facts, resident_bytes=resident.rss_bytes)
 
     def _tick(self, now: float) -> None:
+        if boot_seconds() >= self._live_until:
+            raise WorkerGone
         if now >= self._kill_at:
             signal_all(self._doomed(), signal.SIGKILL)
             self._kill_at = now + KILL_AGAIN_SECONDS
@@ -335,6 +346,10 @@ class Shim:
         self._refusing = True
         self._kill_at = time.monotonic()
         self._channel.send("exceeded", kind=kind, limit=limit, seen=seen)
+
+
+def boot_seconds() -> float:
+    return time.clock_gettime(BOOT_CLOCK)
 
 
 def wake_on_child_death() -> int:

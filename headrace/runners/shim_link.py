@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import array
 import asyncio
+import contextlib
 import json
 import logging
 import signal
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import headrace
+from headrace.runners.shim import NEVER, boot_seconds
 
 Message = dict[str, Any]
 
@@ -93,6 +95,7 @@ class ShimLink:
         self._unread = b""
         self._on_message: Callable[[Message], None] | None = None
         self._on_gone: Callable[[], None] | None = None
+        self._live_until = NEVER
         self.alive = True
         self._loop.add_reader(self._socket, self._read)
 
@@ -112,7 +115,9 @@ class ShimLink:
             data = b""
         if not data:
             self.disconnect()
-            if self._on_gone:
+            # A shim that did not hear of us in time is no news: we have slept, and whoever ends this process may need a moment for it. A step
+            # must not fail meanwhile.
+            if self._on_gone and boot_seconds() < self._live_until:
                 self._on_gone()
             return
         *lines, self._unread = (self._unread + data).split(b"\n")
@@ -146,6 +151,20 @@ class ShimLink:
                 if len(rest) < len(data):
                     self.disconnect()
                 raise
+
+    def say_live(self, until: float) -> None:
+        """
+        Let the shim know until when this worker may act; a message that finds the way taken is left to the next time.
+        """
+        if not self.alive or self._sending.locked():
+            return
+        self._live_until = until
+        data = json.dumps({"do": "live", "until": until}).encode() + b"\n"
+        with contextlib.suppress(
+            OSError
+        ):  # BlockingIOError is one; a shim that is gone is told by the end of its socket
+            if self._socket.send(data) < len(data):
+                self.disconnect()
 
     async def _writable(self) -> None:
         ready = asyncio.Event()

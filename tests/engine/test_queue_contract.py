@@ -19,6 +19,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from headrace.core.errors import FencedError
 from headrace.core.queue import Claim, Ticket
+from headrace.engine.liveness import Liveness, boot_seconds
 from headrace.engine.procrastinate import Node, ProcrastinateQueue, open_pool
 
 Connection = psycopg.AsyncConnection[Any]
@@ -309,6 +310,23 @@ async def test_a_worker_that_waits_for_the_database_can_be_stopped(caplog: pytes
     logging.getLogger("headrace.engine.outage").removeHandler(said)
 
     assert caplog.text.count("The database does not answer") == 1
+
+
+async def test_each_heartbeat_says_until_when_the_worker_may_act(working: Working) -> None:
+    """
+    Before the others may take over, counted from before the beat was sent; so children can end by themselves under a worker that is stopped.
+    """
+    told: asyncio.Queue[tuple[float, float]] = asyncio.Queue()
+    liveness = Liveness(ttl_seconds=8, beat_seconds=0.1)
+    began_at = boot_seconds()
+    async with (
+        working(Recorder(), liveness=liveness, on_live=lambda until: told.put_nowait((until, boot_seconds()))),
+        asyncio.timeout(DEADLINE_SECONDS),
+    ):
+        (first, first_at), (second, second_at) = await told.get(), await told.get()
+
+    assert began_at < first - liveness.exit_after_seconds <= first_at
+    assert first_at < second - liveness.exit_after_seconds <= second_at
 
 
 async def test_settling_is_part_of_the_callers_transaction(

@@ -27,11 +27,13 @@ from child_kit import (
 
 from headrace.core.errors import ShimLostError
 from headrace.runners.process import Limits, ShimPool
+from headrace.runners.shim import boot_seconds
 
 WORKER = """
     import asyncio, json, os, sys
     from pathlib import Path
     from headrace.runners.process import Command, ShimPool, child_environment
+    from headrace.runners.shim import boot_seconds
 
     async def main(folder, tap):
         env = child_environment(os.environ, home=folder, tmp=folder)
@@ -40,6 +42,7 @@ WORKER = """
             for name, mode in (("one", "ignore-term"), ("two", "daemon"), ("three", "silent")):
                 child = await step.spawn(Command(name, [sys.executable, tap, mode], folder, env, stderr=writing, stdout=-3))
                 print(child.pid, os.read(reading, 99).decode().split()[1], flush=True)
+            pool.live_until(boot_seconds() + float(sys.argv[3]))
             print(step._link.pid, flush=True)
             await asyncio.Event().wait()
 
@@ -47,9 +50,9 @@ WORKER = """
 """
 
 
-def start_worker(folder: Path) -> subprocess.Popen[bytes]:
+def start_worker(folder: Path, live_seconds: str = "inf") -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(WORKER), str(folder), str(FAKES / "tap.py")],
+        [sys.executable, "-c", textwrap.dedent(WORKER), str(folder), str(FAKES / "tap.py"), live_seconds],
         env=environment(folder) | {"PYTHONPATH": str(Path(__file__).parents[2])},
         stdout=subprocess.PIPE,
     )
@@ -67,6 +70,39 @@ async def test_a_killed_worker_leaves_no_descendant(tmp_path):
             worker.kill()
 
             assert await all_gone(handles, 10)
+
+
+async def test_a_stopped_worker_leaves_no_descendant(tmp_path):
+    """
+    A worker that does not say in time that it lives, because it was stopped, counts as dead: others take over what its children are at.
+    """
+    with start_worker(tmp_path, "2.5") as worker:
+        told = [await asyncio.to_thread(worker.stdout.readline) for _ in range(4)]
+        pids = {int(pid) for line in told for pid in line.split()}
+        pids -= {int(told[1].split()[0])}
+        with watch(*pids) as handles:
+            worker.send_signal(signal.SIGSTOP)
+
+            assert await all_gone(handles, 10)
+            assert worker.poll() is None
+        worker.kill()
+
+
+async def test_a_worker_that_says_in_time_that_it_lives_keeps_its_children(tmp_path):
+    """
+    It counts from the last word; a step that is over has no such bound, and a step that begins has the one that was said last.
+    """
+    async with ShimPool(0) as pool:
+        pool.live_until(boot_seconds() + 0.3)
+        async with pool.lease(Limits(grace_seconds=0.1)) as step:
+            pool.live_until(boot_seconds() + 60)
+            kept = await step.spawn(command("kept", "sleep", "0.5", cwd=tmp_path))
+            assert (await kept.wait()).succeeded
+            pool.live_until(boot_seconds() + 0.3)
+        async with pool.lease() as again:
+            pool.live_until(boot_seconds() + 60)
+
+            assert (await (await again.spawn(command("again", "sleep", "0.5", cwd=tmp_path))).wait()).succeeded
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
