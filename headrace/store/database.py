@@ -87,7 +87,6 @@ class Database:
             kwargs={"autocommit": True, "row_factory": dict_row, "application_name": "headrace"},
             configure=self._bound,
             check=_check_when_idle,
-            reset=_note_use,
             reconnect_timeout=2.0,
             name="headrace",
         )
@@ -128,6 +127,7 @@ class Database:
         with _Unavailable():
             async with self.pool.connection() as connection:
                 yield connection
+                _used_at[connection] = time.monotonic()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -169,10 +169,6 @@ async def held_open(connection: Connection) -> None:
     Let a transaction go on without a statement for as long as it takes: for locks that are held while files are written.
     """
     await connection.execute("set local idle_in_transaction_session_timeout = 0")
-
-
-async def _note_use(connection: Connection) -> None:
-    _used_at[connection] = time.monotonic()
 
 
 async def _check_when_idle(connection: Connection) -> None:

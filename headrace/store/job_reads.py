@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 import msgspec
@@ -38,7 +38,7 @@ async def read_by_roots(connection: Connection, roots: Sequence[str]) -> dict[st
     Read jobs by their dialects' paths, in whatever workspace.
     """
     # Behind a select, so that the plan is kept: what is known of one list would be used to plan each list anew.
-    query = sql.SQL("{} where j.root = any((select %(roots)s::text[])::text[])").format(sql.SQL(statement("read_job")))
+    query = f"{statement('read_job')} where j.root = any((select %(roots)s::text[])::text[])"
     rows = await (await connection.execute(query, {"roots": list(roots)})).fetchall()
     return {row["root"]: job_of(row) for row in rows}
 
@@ -51,9 +51,7 @@ async def read_by_idempotency_key(
     """
     row = await (
         await connection.execute(
-            sql.SQL("{} where j.idempotency_key = %(key)s and j.workspace_id = %(workspace_id)s").format(
-                sql.SQL(statement("read_job"))
-            ),
+            f"{statement('read_job')} where j.idempotency_key = %(key)s and j.workspace_id = %(workspace_id)s",
             {"key": key, "workspace_id": workspace_id},
         )
     ).fetchone()
@@ -176,7 +174,6 @@ async def count_unfinished(connection: Connection) -> dict[JobState, int]:
     return {JobState(row["state"]): row["jobs"] for row in rows}
 
 
-async def _read(connection: Connection, where: Any, parameters: dict[str, Any]) -> Job | None:
-    query = sql.SQL("{} {}").format(sql.SQL(statement("read_job")), sql.SQL(where))
-    row = await (await connection.execute(query, parameters)).fetchone()
+async def _read(connection: Connection, where: LiteralString, parameters: dict[str, Any]) -> Job | None:
+    row = await (await connection.execute(f"{statement('read_job')} {where}", parameters)).fetchone()
     return job_of(row) if row else None

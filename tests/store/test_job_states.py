@@ -14,6 +14,8 @@ import pytest
 from house import House, open_house
 
 from headrace.core.state import FINAL_JOB_STATES, HOLDING_JOB_STATES, JOB_MOVES, JobState, StepState
+from headrace.dialects.hotglue.project import record
+from headrace.store import job_reads
 
 
 @pytest.fixture
@@ -84,3 +86,21 @@ async def test_a_job_of_another_workspace_is_not_found(house: House) -> None:
 
     assert await house.jobs.by_root(job.root, workspace_id=other.id) is None
     assert await house.jobs.by_root(job.root, workspace_id=house.workspace.id) is not None
+
+
+async def test_a_job_reads_the_same_wherever_the_database_thinks_it_is(house: House) -> None:
+    """
+    Times are the same instants under any time zone of a session; texts and details come back as they were given.
+    """
+    given = {"quote": '"\\', "lines": "a\nb\u2028", "deep": [{"n": 1.5, "big": 2**60}], "\u00e9": None}
+    made = await house.submit(name='quoted "\\" and\ttabbed', details=given)
+    async with house.database.connection() as connection:
+        await connection.execute("set time zone 'Asia/Kathmandu'")
+        there = await job_reads.read(connection, made.id)
+        await connection.execute("reset time zone")
+    here = await house.jobs.get(made.id, workspace_id=None)
+
+    assert there is not None
+    assert there == here == made
+    assert here.details == given
+    assert record(there) == record(here)
