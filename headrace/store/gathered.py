@@ -20,17 +20,25 @@ class Gathered(Generic[K, V]):
     Args:
         read: reads several keys at once, and leaves out those that are not there.
         most: keys of one read.
-        abreast: reads under way at once; with more than one, a read that hangs does not hold up the others.
+        abreast: reads under way at once.
+        patience_seconds: how long others wait for a read under way, so that one that hangs does not hold them up.
     """
 
     def __init__(
-        self, read: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]], *, most: int = 64, abreast: int = 2
+        self,
+        read: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]],
+        *,
+        most: int = 64,
+        abreast: int = 4,
+        patience_seconds: float = 0.05,
     ) -> None:
         self._read = read
         self._most = most
         self._abreast = abreast
+        self._patience_seconds = patience_seconds
         self._asked: list[tuple[K, asyncio.Future[V | None]]] = []
-        self._readers: set[asyncio.Task[None]] = set()
+        self._going: asyncio.Task[None] | None = None
+        self._reads: set[asyncio.Task[None]] = set()
 
     async def get(self, key: K) -> V | None:
         """
@@ -38,20 +46,19 @@ class Gathered(Generic[K, V]):
         """
         answer: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
         self._asked.append((key, answer))
-        if len(self._readers) < self._abreast:
-            reader = asyncio.create_task(self._go_on(), name="gathered-reads")
-            self._readers.add(reader)
+        if self._going is None:
+            self._going = asyncio.create_task(self._go_on(), name="gathered-reads")
         return await answer
 
     async def _go_on(self) -> None:
-        reader = asyncio.current_task()
-        assert reader is not None  # noqa: S101 - `get` made it
         try:
             while self._asked:
                 batch, self._asked = self._asked[: self._most], self._asked[self._most :]
-                await self._answer(batch)
-        finally:  # at once, not when its end is told: who asks between the two must find that nobody reads
-            self._readers.discard(reader)
+                self._reads.add(asyncio.create_task(self._answer(batch), name="gathered-read"))
+                patience = self._patience_seconds if len(self._reads) < self._abreast else None
+                _, self._reads = await asyncio.wait(self._reads, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._going = None
 
     async def _answer(self, batch: Sequence[tuple[K, asyncio.Future[V | None]]]) -> None:
         try:

@@ -79,20 +79,41 @@ async def test_a_read_that_fails_fails_for_its_askers_only():
 
 async def test_a_read_that_hangs_does_not_hold_up_the_next():
     """
-    Two go abreast, and an asker that gave up is missed by nobody.
+    After a moment's patience the next goes beside it, and an asker that gave up is missed by nobody.
     """
     shelf = Shelf()
-    gathered = Gathered(shelf.read)
+    gathered = Gathered(shelf.read, patience_seconds=0.001)
     hung = asyncio.ensure_future(gathered.get(1))
     await shelf.begun.wait()
+    shelf.begun.clear()
     second = asyncio.ensure_future(gathered.get(2))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        await shelf.begun.wait()
 
     assert shelf.reads == [[1], [2]]
     hung.cancel()
     shelf.go.set()
     assert await second == 4
+
+
+async def test_no_more_reads_hang_than_may_go_abreast():
+    """
+    A store that answers nobody is asked so many times; what is asked after goes together once it answers.
+    """
+    shelf = Shelf()
+    gathered = Gathered(shelf.read, abreast=2, patience_seconds=0.001)
+    asked = []
+    for key in (1, 2):
+        shelf.begun.clear()
+        asked.append(asyncio.ensure_future(gathered.get(key)))
+        async with asyncio.timeout(20):
+            await shelf.begun.wait()
+    asked += [asyncio.ensure_future(gathered.get(key)) for key in (3, 4)]
+    shelf.go.set()
+
+    async with asyncio.timeout(20):
+        assert await asyncio.gather(*asked) == [1, 4, 9, 16]
+    assert shelf.reads == [[1], [2], [3, 4]]
 
 
 async def test_whoever_asks_in_the_moment_in_which_all_reads_end_is_answered():
