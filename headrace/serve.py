@@ -16,7 +16,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from headrace.api.routes import api_wire
 from headrace.console.pages import console_routes
@@ -134,7 +134,7 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
         await sender.close()
 
 
-def web_app(p: Parts, hotglue: Tenancy, matatika: Matatika, intuned: IntunedServices) -> Starlette:
+def web_app(p: Parts, hotglue: Tenancy, matatika: Matatika, intuned: IntunedServices) -> ASGIApp:
     """
     Put every wire over the services.
     """
@@ -246,7 +246,7 @@ def hotglue_of(p: Parts, matatika: Matatika, intuned: IntunedServices) -> Tenanc
     )
 
 
-def http_server(app: Starlette, settings: Settings) -> QuietServer:
+def http_server(app: ASGIApp, settings: Settings) -> QuietServer:
     """
     Make the server that hands requests to *app*.
     """

@@ -11,7 +11,7 @@ import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from headrace.core.errors import (
     BackpressureError,
@@ -26,7 +26,7 @@ from headrace.core.errors import (
     TooLargeError,
     UnauthenticatedError,
 )
-from headrace.http.middleware import REQUEST_ID
+from headrace.http.middleware import REQUEST_ID, exchange_of
 from headrace.http.refusals import EncodingError, InternalError, MethodError, NoSuchPathError
 
 log = structlog.get_logger(__name__)
@@ -90,7 +90,7 @@ def from_http(error: HTTPException) -> HeadraceError:
 
 class ErrorEdge:
     """
-    The outermost layer of one wire: whatever is raised inside leaves as a reply in the wire's own shape.
+    Whatever is raised inside leaves as a reply in the wire's own shape; stands inside `Named`.
 
     Args:
         reply: makes the reply; the error's ``status_of`` and ``headers_of`` are its own business.
@@ -104,18 +104,19 @@ class ErrorEdge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        progress = _Progress(send)
-        # Without handlers of its own the framework lets everything through to here.
+        exchange = exchange_of(scope)
+        # Inside an application without handlers of its own the framework lets everything through to here.
+        scope["app"] = self._app
         scope["starlette.exception_handlers"] = ({}, {})
         try:
-            await self._app(scope, receive, progress.send)
+            await self._app(scope, receive, send)
         except ClientDisconnect:
             return
         except Exception as error:  # the edge of every request
-            if progress.started and not progress.ended:
+            if exchange.started and not exchange.ended:
                 raise  # only a broken connection can say that the half-sent reply is void
             _note(error, scope)
-            if not progress.started:
+            if not exchange.started:
                 await self._reply(as_ours(error, scope))(scope, receive, send)
 
 
@@ -141,19 +142,3 @@ def _note(error: Exception, scope: Scope) -> None:
         log.warning("request refused for now", request_id=request_id, reason=error.reason, **error.facts)
     else:
         log.error("request failed", request_id=request_id, method=scope["method"], path=scope["path"], exc_info=error)
-
-
-class _Progress:
-    """Sends, and remembers how much of the reply has gone out."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.started = False
-        self.ended = False
-
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.started = True
-        elif message["type"] == "http.response.body":
-            self.ended = not message.get("more_body", False)
-        await self._send(message)

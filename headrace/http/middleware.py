@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 from uuid import uuid4
 
 from prometheus_client import Histogram
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headrace.core.errors import InvalidError, TooLargeError
 from headrace.http.refusals import EncodingError
 
 REQUEST_ID: Final = "headrace.request_id"
-
+_EXCHANGE: Final = "headrace.exchange"
 _REQUEST_ID_FORM = re.compile(rb"[\x21-\x7e]{1,128}")
 _DRAIN_SECONDS = 5.0
 _DRAIN_BYTES = 256 * 2**20
+_PREFLIGHT_SECONDS = 3600
+_VARY = (b"vary", b"Origin")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -37,9 +40,50 @@ def header(scope: Scope, name: bytes) -> bytes | None:
     return None
 
 
+class Exchange:
+    """
+    One request, as far as its reply has gone out.
+
+    Attributes:
+        headers: what the reply gets beside its own.
+        status: of the reply; 0 before it has begun.
+        ended: the whole reply has been handed over.
+    """
+
+    __slots__ = ("_send", "ended", "headers", "status")
+
+    def __init__(self, send: Send, request_id: bytes) -> None:
+        self._send = send
+        self.headers = [(b"x-request-id", request_id)]
+        self.status = 0
+        self.ended = False
+
+    @property
+    def started(self) -> bool:
+        return self.status != 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), *self.headers]
+        elif message["type"] == "http.response.body":
+            self.ended = not message.get("more_body", False)
+        await self._send(message)
+
+
+def exchange_of(scope: Scope) -> Exchange:
+    """
+    Give the exchange that `Named` has begun.
+    """
+    found: Exchange = scope[_EXCHANGE]
+    return found
+
+
 class Named:
     """
-    Give every request an id, the caller's own if it sent a usable one, and say it in the reply.
+    Begin the exchange: give the request an id, the caller's own if it sent a usable one, and say it in the reply.
+
+    All layers inside send through the one exchange and ask it how far the reply is, instead of each wrapping the last one's way to send.
     """
 
     def __init__(self, app: ASGIApp, new_id: Callable[[], str] = lambda: uuid4().hex) -> None:
@@ -53,18 +97,13 @@ class Named:
         sent = header(scope, b"x-request-id")
         name = sent if sent is not None and _REQUEST_ID_FORM.fullmatch(sent) else self._new_id().encode()
         scope[REQUEST_ID] = name.decode()
-
-        async def named(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", name)]
-            await send(message)
-
-        await self._app(scope, receive, named)
+        exchange = scope[_EXCHANGE] = Exchange(send, name)
+        await self._app(scope, receive, exchange.send)
 
 
 class Measured:
     """
-    Count and time requests by wire, route and status.
+    Count and time requests by wire, route and status; stands inside `Named`.
 
     Args:
         wire: name of the wire.
@@ -82,21 +121,44 @@ class Measured:
             await self._app(scope, receive, send)
             return
         began_at = self._monotonic()
-        status = 500
-
-        async def noted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
         try:
-            await self._app(scope, receive, noted)
+            await self._app(scope, receive, send)
         finally:
             # The route's pattern, not the path: labels must stay few whatever is asked for.
             route = getattr(scope.get("route"), "path", "") or "other"
             method = scope["method"] if scope["method"] in _METHODS else "other"
-            self._durations.labels(self._wire, method, route, str(status)).observe(self._monotonic() - began_at)
+            status = str(exchange_of(scope).status or 500)
+            self._durations.labels(self._wire, method, route, status).observe(self._monotonic() - began_at)
+
+
+class ForBrowsers:
+    """
+    Let browsers call from anywhere; stands inside `Named`.
+
+    A request without `Origin` comes from no page, so that it goes past the framework's checks; its reply only says that another may differ.
+
+    Args:
+        headers: request headers that a page may set.
+        shown: reply headers that a page may read.
+    """
+
+    def __init__(self, app: ASGIApp, *, headers: Sequence[str], shown: Sequence[str]) -> None:
+        self._app = app
+        self._checked = CORSMiddleware(
+            app,
+            allow_origins=["*"],
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=headers,
+            expose_headers=shown,
+            max_age=_PREFLIGHT_SECONDS,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and header(scope, b"origin") is None:
+            exchange_of(scope).headers.append(_VARY)
+            await self._app(scope, receive, send)
+            return
+        await self._checked(scope, receive, send)
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -154,6 +216,15 @@ class BodyLimit:
             if header(scope, b"expect") is None:
                 await body.drain()
             raise self._too_large()
+        if header(scope, b"transfer-encoding") is None:
+            await self._app(scope, receive, send)  # HTTP's own parser gives no more than was announced
+        else:
+            await self._count(body, scope, send)
+
+    async def _count(self, body: _CountedBody, scope: Scope, send: Send) -> None:
+        """
+        Let a body in whose size nobody has announced.
+        """
 
         async def unless_refused(message: Message) -> None:
             # A framework that takes every failed read for bad JSON must not answer for us.

@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Mount
+from starlette.routing import BaseRoute, Mount, Router
 from starlette.types import ASGIApp
 
 from headrace.core.errors import InvalidError
@@ -45,19 +44,18 @@ def create_app(
     root_dialect: str = "",
     pages: Sequence[BaseRoute] = (),
     monotonic: Callable[[], float] = time.monotonic,
-) -> Starlette:
+) -> ASGIApp:
     """
     Mount every wire under its prefix, the one named *root_dialect* also at the root; health, metrics and *pages* beside them.
     """
     metrics = Metrics()
     guarded = {wire.name: _guard(wire, metrics, body_limit_bytes, monotonic) for wire in wires}
-    mounts = [Mount(wire.prefix, app=guarded[wire.name]) for wire in wires]
+    # Routes are tried in their order, and the wires are asked most.
+    routes: list[BaseRoute] = [Mount(wire.prefix, app=guarded[wire.name]) for wire in wires]
+    routes += [*health_routes(services, metrics), *pages]
     if root_dialect:
-        mounts.append(Mount("/", app=guarded[root_dialect]))
-    app = Starlette(routes=[*health_routes(services, metrics), *pages, *mounts])
-    app.router.redirect_slashes = False
-    app.add_middleware(SafePath, refuse=partial(_refuse, wires, root_dialect))
-    return app
+        routes.append(Mount("/", app=guarded[root_dialect]))
+    return SafePath(Router(routes, redirect_slashes=False), refuse=partial(_refuse, wires, root_dialect))
 
 
 def _refuse(wires: Sequence[Wire], root_dialect: str, path: str, error: InvalidError) -> ASGIApp:
@@ -68,4 +66,4 @@ def _refuse(wires: Sequence[Wire], root_dialect: str, path: str, error: InvalidE
 
 def _guard(wire: Wire, metrics: Metrics, body_limit_bytes: int, monotonic: Callable[[], float]) -> ASGIApp:
     outside = wire.outside(ErrorEdge(BodyLimit(wire.app, body_limit_bytes), wire.reply))
-    return Measured(Named(outside), metrics.durations, wire.name, monotonic)
+    return Named(Measured(outside, metrics.durations, wire.name, monotonic))

@@ -194,8 +194,11 @@ async def test_a_browser_may_call_hotglue_from_anywhere(client: httpx2.AsyncClie
     )
     refused = await client.get(JOBS, headers={"origin": "https://app.test", "x-api-key": "wrong"})
     core = await client.get("/api/v1/jobs", headers={"origin": "https://app.test"})
+    of_no_page = await client.get(JOBS)
 
     assert preflight.status_code == 200
+    assert "access-control-allow-origin" not in of_no_page.headers
+    assert of_no_page.headers["vary"] == "Origin"  # else a cache would hand this reply to a page
     assert refused.headers["access-control-allow-origin"] == "*"
     assert "access-control-allow-origin" not in core.headers
 

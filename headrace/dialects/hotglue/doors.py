@@ -12,8 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from headrace.core.actor import Actor, Scope
 from headrace.core.errors import ForbiddenError
@@ -115,21 +113,6 @@ class Doors:
         Give the workspace of somebody who has only one.
         """
         return await self._access.workspace(actor, str(actor.workspace_id), Scope.LINK)
-
-    def guarded(self, route: Route) -> Route:
-        """
-        Put this door before a route that has its own check of keys.
-        """
-        if "{tenant}" not in route.path:
-            return route
-        endpoint = route.endpoint
-
-        async def behind(request: Request) -> Response:
-            await self.enter(request, Scope.READ)
-            response: Response = await endpoint(request)
-            return response
-
-        return Route(route.path, behind, methods=sorted(route.methods or ()))
 
     async def _vouched(self, request: Request, workspace: Workspace, tenant: str) -> bool:
         token = request.query_params.get("token")

@@ -7,7 +7,7 @@ Pure and total: every job that the store can hold has a status and a record with
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -22,6 +22,8 @@ STATUSES: Final = (
     "JOB_CREATED", "DISCOVER_STARTED", "DISCOVER_FAILED", "SYNC_STARTED", "SYNC_FAILED", "SYNC_SUCCESS", "ETL_STARTED",
     "ETL_FAILED", "ETL_SUCCESS", "EXPORT_STARTED", "EXPORT_FAILED", "JOB_COMPLETED",
 )  # fmt: skip
+
+Outputs = Sequence[dict[str, Any]]
 
 # A stage that is done has no word of its own where hotglue has none: its start stays the status until the next one begins.
 _DONE: Final = {"sync": "SYNC_SUCCESS", "etl": "ETL_SUCCESS"}
@@ -127,7 +129,8 @@ def record(job: Job) -> dict[str, Any]:
     Show a job with every key that hotglue's clients may look for; what is not known is null, not left out.
     """
     details = job.details
-    counts = _counts(job)
+    outputs = [step.output for step in job.steps if step.output]
+    counts = _counts(outputs)
     return {
         "job_id": job.public_id,
         "env_id": job.workspace,
@@ -145,7 +148,7 @@ def record(job: Job) -> dict[str, Any]:
         "job_type": details.get("job_type"),
         "status": status(job),
         "scheduled_job": job.trigger == "schedule",
-        "sync_type": _sync_type(job),
+        "sync_type": _sync_type(details, outputs),
         "streaming_job": bool(details.get("streaming_job")),
         "override_start_date": details.get("override_start_date"),
         "override_end_date": details.get("override_end_date"),
@@ -165,8 +168,8 @@ def record(job: Job) -> dict[str, Any]:
         "status_timestamp": _status_timestamps(job),
         "duration": _duration_seconds(job),
         "processed_rows": sum(counts.values()),
-        "metrics": {"recordCount": counts, **_export_metrics(job)},
-        "data_sizes": _data_sizes(job),
+        "metrics": {"recordCount": counts, **_export_metrics(outputs)},
+        "data_sizes": _data_sizes(outputs),
         "resources_usage": _resources_usage(job),
         "tap_install_uri": details.get("tap_install_uri"),
         "discover_install_uri": details.get("tap_install_uri"),
@@ -178,7 +181,7 @@ def timestamp(at: datetime) -> str:
     """
     Write a time as hotglue does: UTC, microseconds, `+00:00`.
     """
-    return at.astimezone(UTC).isoformat(timespec="microseconds")
+    return (at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat(timespec="microseconds")
 
 
 def _state(details: dict[str, Any]) -> Any:
@@ -186,30 +189,30 @@ def _state(details: dict[str, Any]) -> Any:
     return msgspec.Raw(text.encode()) if isinstance(text, str) else details.get("state") or {}
 
 
-def _outputs(job: Job, key: str) -> Iterable[Any]:
-    return (step.output[key] for step in job.steps if step.output.get(key))
+def _found(outputs: Outputs, key: str) -> Iterable[Any]:
+    return (output[key] for output in outputs if output.get(key))
 
 
-def _counts(job: Job) -> dict[str, int]:
+def _counts(outputs: Outputs) -> dict[str, int]:
     counts: dict[str, int] = {}
-    for found in _outputs(job, "record_count"):
+    for found in _found(outputs, "record_count"):
         for stream, count in found.items():
             counts[stream] = counts.get(stream, 0) + int(count)
     return counts
 
 
-def _sync_type(job: Job) -> str | None:
-    told = next(iter(_outputs(job, "sync_type")), None)
-    return told or job.details.get("sync_type")
+def _sync_type(details: dict[str, Any], outputs: Outputs) -> str | None:
+    told = next(iter(_found(outputs, "sync_type")), None)
+    return told or details.get("sync_type")
 
 
-def _export_metrics(job: Job) -> dict[str, Any]:
+def _export_metrics(outputs: Outputs) -> dict[str, Any]:
     names = {
         "export_summary": "exportSummary",
         "export_details": "exportDetails",
         "estimated_record_count": "estimatedRecordCount",
     }
-    return {shown: found for key, shown in names.items() for found in _outputs(job, key)}
+    return {shown: found for key, shown in names.items() for found in _found(outputs, key)}
 
 
 def _error(job: Job) -> dict[str, Any] | None:
@@ -243,9 +246,9 @@ def _duration_seconds(job: Job) -> int | None:
     return max(0, round((job.finished_at - (job.started_at or job.created_at)).total_seconds()))
 
 
-def _data_sizes(job: Job) -> dict[str, float]:
+def _data_sizes(outputs: Outputs) -> dict[str, float]:
     sizes: dict[str, int] = {}
-    for found in _outputs(job, "data_bytes"):
+    for found in _found(outputs, "data_bytes"):
         for folder, size in found.items():
             sizes[folder] = sizes.get(folder, 0) + int(size)
     return {folder: round(size / _MEGABYTE, 3) for folder, size in sizes.items()}

@@ -6,12 +6,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import Final
 from urllib.parse import quote
 from uuid import UUID
 
 import msgspec
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route, Router
@@ -21,13 +20,14 @@ from headrace.core.actor import Scope
 from headrace.core.errors import InvalidError
 from headrace.core.job import Job
 from headrace.dialects.hotglue.compile import DIALECT
+from headrace.dialects.hotglue.doors import Doors, Guest
 from headrace.dialects.hotglue.errors import UnknownRootError, hotglue_reply
 from headrace.dialects.hotglue.openapi import document
 from headrace.dialects.hotglue.project import record
 from headrace.dialects.hotglue.tenancy import Tenancy
 from headrace.dialects.hotglue.tenancy_routes import tenancy_routes
-from headrace.dialects.hotglue.wire import check_id
-from headrace.http.auth import actor_of
+from headrace.http.methods import direct
+from headrace.http.middleware import ForBrowsers
 from headrace.http.params import idempotency_key, whole_number
 from headrace.http.reply import json_reply
 from headrace.http.server import Wire
@@ -44,22 +44,14 @@ _LOG_PAGE = 1000
 _ENTITY_FIELDS: Final = {"target": "target", "connector": "connector_id"}
 
 
-class Place(NamedTuple):
-    """A path that the actor may use."""
-
-    workspace_id: UUID
-    by: str
-    flow: str
-    tenant: str
-
-
 class HotglueRoutes:
     """
     One method a path. Whoever asks is known before anything else of the request is looked at.
     """
 
-    def __init__(self, services: Services, run_flow: RunFlow) -> None:
+    def __init__(self, services: Services, doors: Doors, run_flow: RunFlow) -> None:
         self._services = services
+        self._doors = doors
         self._run_flow = run_flow
 
     def routes(self, prefix: str = "") -> list[Route]:
@@ -75,32 +67,32 @@ class HotglueRoutes:
         ]
 
     async def run(self, request: Request) -> Response:
-        actor = await actor_of(request, self._services.access, in_a_page=True)
-        return run_reply(await self._run_flow(actor, await _flow_run(request)))
+        guest = await self._doors.enter(request, Scope.RUN)
+        return run_reply(await self._run_flow(guest.actor, await _flow_run(request)))
 
     async def status(self, request: Request) -> Response:
-        place = await self._place(request, Scope.READ)
-        return json_reply(record(await self._job(place, _query_root(request))))
+        guest = await self._doors.enter(request, Scope.READ)
+        return json_reply(record(await self._job(guest, _query_root(request))))
 
     async def history(self, request: Request) -> Response:
-        place = await self._place(request, Scope.READ)
-        return json_reply([record(job) for job in await self._listed(place, request, _count(request))])
+        guest = await self._doors.enter(request, Scope.READ)
+        return json_reply([record(job) for job in await self._listed(guest, request, _count(request))])
 
     async def latest(self, request: Request) -> Response:
-        place = await self._place(request, Scope.READ)
-        found = await self._listed(place, request, 1)
+        guest = await self._doors.enter(request, Scope.READ)
+        found = await self._listed(guest, request, 1)
         return json_reply(record(found[0]) if found else {})
 
     async def kill(self, request: Request) -> Response:
-        place = await self._place(request, Scope.RUN)
-        job = await self._job(place, request.query_params.get("job_root") or _body_root(await request.body()))
+        guest = await self._doors.enter(request, Scope.RUN)
+        job = await self._job(guest, request.query_params.get("job_root") or _body_root(await request.body()))
         return json_reply(
-            record(await self._services.jobs.cancel(job.id, by=place.by, workspace_id=place.workspace_id))
+            record(await self._services.jobs.cancel(job.id, by=guest.actor.name, workspace_id=guest.workspace.id))
         )
 
     async def logs(self, request: Request) -> Response:
-        place = await self._place(request, Scope.READ)
-        job = await self._job(place, _query_root(request))
+        guest = await self._doors.enter(request, Scope.READ)
+        job = await self._job(guest, _query_root(request))
         after = whole_number(request, "after", default=0, most=2**53)
         as_json = request.query_params.get("format") == "ndjson"
         media_type = "application/x-ndjson" if as_json else "text/plain"
@@ -109,25 +101,19 @@ class HotglueRoutes:
     async def openapi(self, _request: Request) -> Response:
         return json_reply(document())
 
-    async def _place(self, request: Request, scope: Scope) -> Place:
-        actor = await actor_of(request, self._services.access, in_a_page=True)
-        env_id, flow, tenant = (check_id(request.path_params[name], name) for name in ("env_id", "flow_id", "tenant"))
-        workspace = await self._services.access.workspace(actor, env_id, scope)
-        return Place(workspace.id, actor.name, flow, tenant)
-
-    async def _job(self, place: Place, root: str) -> Job:
-        job = await self._services.jobs.by_root(root, workspace_id=place.workspace_id)
-        if job is None or (job.dialect, job.definition, job.tenant) != (DIALECT, place.flow, place.tenant):
+    async def _job(self, guest: Guest, root: str) -> Job:
+        job = await self._services.jobs.by_root(root, workspace_id=guest.workspace.id)
+        if job is None or (job.dialect, job.definition, job.tenant) != (DIALECT, guest.flow, guest.tenant):
             raise UnknownRootError("No job has this root.", root=root)
         return job
 
-    async def _listed(self, place: Place, request: Request, limit: int) -> list[Job]:
+    async def _listed(self, guest: Guest, request: Request, limit: int) -> list[Job]:
         entity = request.query_params.get("entity_id")
         field = _ENTITY_FIELDS.get(request.query_params.get("entity_type", ""), "tap")
         return await self._services.jobs.history(
-            place.workspace_id,
-            definition=place.flow,
-            tenant=place.tenant,
+            guest.workspace.id,
+            definition=guest.flow,
+            tenant=guest.tenant,
             dialect=DIALECT,
             details={field: entity} if entity else None,
             limit=limit,
@@ -157,22 +143,18 @@ def hotglue_wire(services: Services, tenancy: Tenancy) -> Wire:
     """
     Make the wire, to be mounted under `/hotglue`; browsers may call it from anywhere, as hotglue's widget does.
     """
-    v1 = HotglueRoutes(services, tenancy.run_flow).routes()
-    v2 = HotglueRoutes(services, tenancy.run_connector).routes("/v2")
+    v1 = HotglueRoutes(services, tenancy.doors, tenancy.run_flow).routes()
+    v2 = HotglueRoutes(services, tenancy.doors, tenancy.run_connector).routes("/v2")
     # Routes are tried in their order, and clients poll: the calls that come most stand first.
-    routes = [*(tenancy.doors.guarded(route) for route in (*v1, *v2)), *tenancy_routes(tenancy)]
-    router = Router(routes, redirect_slashes=False)
-    return Wire(name=DIALECT, prefix="/hotglue", app=router, reply=hotglue_reply, outside=_cors)
+    router = Router([direct(route) for route in (*v1, *v2, *tenancy_routes(tenancy))], redirect_slashes=False)
+    return Wire(name=DIALECT, prefix="/hotglue", app=router, reply=hotglue_reply, outside=_for_browsers)
 
 
-def _cors(app: ASGIApp) -> ASGIApp:
-    return CORSMiddleware(
+def _for_browsers(app: ASGIApp) -> ASGIApp:
+    return ForBrowsers(
         app,
-        allow_origins=["*"],
-        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-        allow_headers=["x-api-key", "content-type", "authorization", "idempotency-key"],
-        expose_headers=["x-request-id", "x-job-root"],
-        max_age=3600,
+        headers=["x-api-key", "content-type", "authorization", "idempotency-key"],
+        shown=["x-request-id", "x-job-root"],
     )
 
 

@@ -25,7 +25,7 @@ def test_every_path_is_documented() -> None:
     """
     nothing: Any = None
     words = set()
-    for route in (*tenancy_routes(nothing), *HotglueRoutes(nothing, nothing).routes()):
+    for route in (*tenancy_routes(nothing), *HotglueRoutes(nothing, nothing, nothing).routes()):
         words.add(re.findall(r"/(\w[\w.]*)", route.path)[-1])
         words |= (route.methods or set()) - {"HEAD", "POST"} if route.path.endswith("schedule") else set()
 
