@@ -122,6 +122,7 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
                 name="beat",
             ),
             every(settings.worker_beat_seconds, lambda: p.queue.reap(settings.worker_ttl_seconds), name="rescue"),
+            every(60.0, lambda: sweep_links(p.attempts, p.files.folder("jobs")), name="links of dead workers"),
             every(60.0, lambda: sweep_places(p.attempts, p.files, places), name="projects of dead workers"),
         ]
         if settings.environment_days:
@@ -129,7 +130,6 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
             duties.append(
                 every(3600.0, lambda: environments.prune(now=now(), unused_for=unused_for), name="unused environments")
             )
-        await sweep_links(p.attempts, p.files.folder("jobs"))
         async with background(duties):
             p.admission.wake()
             await p.queue.work(route(worker.handle, items.handle), node=node, stop=stop)

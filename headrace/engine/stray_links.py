@@ -8,29 +8,27 @@ import asyncio
 import contextlib
 from pathlib import Path
 
-import structlog
-
-from headrace.core.errors import RetriableError
+from headrace.runners.automation_project import SHORT_NAMES, SHORT_NAMES_FOLDER
 from headrace.runners.home_link import HOME, links_into
 from headrace.services.attempts import Attempts
 
-log = structlog.get_logger(__name__)
 
-
-async def sweep_links(attempts: Attempts, folder: Path, *, home: Path = HOME) -> None:
+async def sweep_links(
+    attempts: Attempts, folder: Path, *, home: Path = HOME, short_names: Path = SHORT_NAMES_FOLDER
+) -> None:
     """
-    Remove the links to folders of jobs below *folder* that have ended; nothing where the database does not answer.
+    Remove the links into folders of jobs below *folder* that have ended: those under *home*, and the short names of items' folders.
 
     A job that waits for its next attempt may begin it meanwhile, so it keeps its own.
+
+    Raises:
+        RetriableError: the database does not answer.
     """
     links = await asyncio.to_thread(links_into, folder, home=home)
+    links |= await asyncio.to_thread(links_into, folder, home=short_names, names=f"{SHORT_NAMES}*")
     if not links:
         return
-    try:
-        live = await attempts.unfinished(links.values())
-    except RetriableError as error:
-        log.warning("links of dead workers stay", reason=error.reason)
-        return
+    live = await attempts.unfinished(links.values())
     for link in [link for link, job_id in links.items() if job_id not in live]:
         with contextlib.suppress(OSError):
             link.unlink()

@@ -110,6 +110,10 @@ def _entries(folder: Path) -> list[Path]:
         return []
 
 
+SHORT_NAMES_FOLDER, SHORT_NAMES = Path(tempfile.gettempdir()), "headrace-"
+"""Where links to items' folders are, and how their names begin. Those that a worker which died has left are found by that."""
+
+
 @contextlib.contextmanager
 def short_name(folder: Path) -> Iterator[Path]:
     """
@@ -120,7 +124,7 @@ def short_name(folder: Path) -> Iterator[Path]:
     if len(os.fsencode(folder)) <= _TMP_BYTES:
         yield folder
         return
-    link = Path(tempfile.gettempdir()) / f"headrace-{secrets.token_hex(6)}"
+    link = SHORT_NAMES_FOLDER / f"{SHORT_NAMES}{secrets.token_hex(6)}"
     link.symlink_to(folder.absolute())
     try:
         yield link

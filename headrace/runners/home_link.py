@@ -15,18 +15,19 @@ from typing import Self
 from uuid import UUID
 
 HOME = Path("/home/hotglue")
+_PARTS_OF_A_JOB = 4  # year, month, day and id
 
 
-def links_into(folder: Path, *, home: Path = HOME) -> dict[Path, UUID]:
+def links_into(folder: Path, *, home: Path = HOME, names: str = "*") -> dict[Path, UUID]:
     """
-    Find the links that lead to folders of jobs below *folder*, each with the job's id; those of other servers are not ours to judge.
+    Find the links in *home* that lead into folders of jobs below *folder*, each with the job's id; those of other servers are not ours to judge.
     """
     found: dict[Path, UUID] = {}
     with contextlib.suppress(OSError):
-        for link in home.iterdir():
+        for link in home.glob(names):
             if link.is_symlink() and link.readlink().is_relative_to(folder.absolute()):
-                with contextlib.suppress(ValueError):
-                    found[link] = UUID(link.readlink().name)
+                with contextlib.suppress(ValueError, IndexError):
+                    found[link] = UUID(link.readlink().relative_to(folder.absolute()).parts[_PARTS_OF_A_JOB - 1])
     return found
 
 

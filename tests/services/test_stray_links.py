@@ -16,7 +16,8 @@ async def test_only_our_own_links_of_jobs_that_have_ended_go(house: House, tmp_p
     """
     A link goes when it leads to a folder of ours whose job has ended; what leads elsewhere, or is no link, is others'.
     """
-    folder, home = tmp_path / "jobs", tmp_path / "hotglue"
+    folder, home, names = tmp_path / "jobs", tmp_path / "hotglue", tmp_path / "names"
+    names.mkdir()
     (home / "a-folder").mkdir(parents=True)
     work = await house.started()
     leads = {
@@ -28,10 +29,15 @@ async def test_only_our_own_links_of_jobs_that_have_ended_go(house: House, tmp_p
     for name, to in leads.items():
         (home / name).symlink_to(to)
 
-    await sweep_links(house.attempts, folder, home=home)
+    for name in ("live", "stray"):
+        (names / f"headrace-{name}").symlink_to(leads[name] / "items" / "000001" / "tmp")
+    (names / "mine").symlink_to(leads["stray"] / "tmp")
+
+    await sweep_links(house.attempts, folder, home=home, short_names=names)
 
     assert sorted(path.name for path in home.iterdir()) == ["a-folder", "elsewhere", "live", "odd"]
+    assert sorted(path.name for path in names.iterdir()) == ["headrace-live", "mine"]
 
 
 async def test_where_nothing_can_be_linked_nothing_is_swept(house: House, tmp_path: Path) -> None:
-    await sweep_links(house.attempts, tmp_path / "jobs", home=tmp_path / "missing")
+    await sweep_links(house.attempts, tmp_path / "jobs", home=tmp_path / "missing", short_names=tmp_path / "none")
