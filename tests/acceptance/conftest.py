@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from acceptance import witnesses
-from acceptance.projects import ProjectFolder, contract_flow
+from acceptance.projects import FAKES, ProjectFolder, contract_flow
 from acceptance.running_server import RunningServer, running
 from acceptance.widget_kit import installed_widget, widget_flows
 
@@ -95,4 +95,5 @@ def shared_project(folder: Path) -> ProjectFolder:
     project.flow("target", {mode: ({"records": 2000}, {"mode": mode}) for mode in targets})
     project.flow("no-such-package", {"acme": {}}, script="etl_good.py", requirements="headrace-no-such-package==1\n")
     widget_flows(project)
+    project.automation("console", wait=(FAKES / "function_wait.py").read_text())
     return project

@@ -77,6 +77,17 @@ class ProjectFolder:
             (folder / "requirements.txt").write_text(requirements)
         return self
 
+    def automation(self, project: str, **functions: str) -> ProjectFolder:
+        """
+        Add an automation project with functions by their names.
+        """
+        folder = self.folder / "automations" / project
+        (folder / "api").mkdir(parents=True)
+        (folder / "Intuned.json").write_text("{}")
+        for name, text in functions.items():
+            (folder / "api" / f"{name}.py").write_text(text)
+        return self
+
 
 CONTRACT_TENANTS = (
     "cycle", "files", "at-discover", "at-sync", "at-etl", "at-export", "shot-sync", "shot-etl", "shot-export", "limited", "refused",

@@ -83,7 +83,13 @@ def server(shared_server: RunningServer) -> Iterator[RunningServer]:
 
 
 def _deploy(
-    server: RunningServer, flow: str, taps: dict[str, dict[str, Any]], *, script: str = "", **keys: Any
+    server: RunningServer,
+    flow: str,
+    taps: dict[str, dict[str, Any]],
+    *,
+    script: str = "",
+    message: str = "",
+    **keys: Any,
 ) -> None:
     tenants = {
         tenant: {"sources": {"tap-fake": {"config": tap}}, "targets": {"target-fake": {}}}
@@ -91,7 +97,7 @@ def _deploy(
     }
     body = {"workspace": WORKSPACE, "source": "tap-fake", "target": "target-fake", "tenants": tenants, **keys}
     files = {"flow.yml": json.dumps(body)} | ({"etl.py": script} if script else {})
-    made = server.client.put(f"/api/v1/flows/{WORKSPACE}/{flow}", json={"files": files})
+    made = server.client.put(f"/api/v1/flows/{WORKSPACE}/{flow}", json={"files": files, "message": message})
     assert made.status_code == 200, made.text
 
 
@@ -217,6 +223,94 @@ async def test_what_is_run_is_shown_and_back_leads_back(console: Console) -> Non
     assert console.ended(again)["rerun_of"] == job_id
 
 
+async def test_a_paused_job_ends_what_runs_and_goes_on_where_it_was(console: Console, tmp_path: Path) -> None:
+    """
+    The page of a job holds it and says what that means, also by keyboard alone; the page of what can be run holds its batch.
+    """
+    page, client = console.page, console.server.client
+    may_end = tmp_path / "may-end"
+    payload = [{"apiName": "wait", "parameters": {"until": str(may_end)}} for _ in range(2)]
+    body = {"id": "waits", "payload": payload, "configuration": {"maxConcurrentRequests": 1}}
+    made = client.post(f"/intuned/api/v1/workspace/{WORKSPACE}/projects/console/jobs", json=body)
+    assert made.status_code == 201, made.text
+    job_id = client.post(f"/api/v1/batches/{WORKSPACE}/console/waits/runs").json()["id"]
+
+    await console.at(f"/jobs/{job_id}")
+    await page.see("1 running", seconds=60)
+    await page.wait(
+        "(one => one.checkVisibility() && (one.focus(), true))(document.querySelector('[data-part=pause]'))"
+    )
+    await page.press("Enter")
+    await page.see("The item that runs goes on to its end; no more are started until it is resumed")
+    await page.click("Pause the job")
+    await page.see("Being paused")
+    assert await page.wait("document.activeElement.innerText === 'Resume'")
+    may_end.touch()
+    await page.see("2 items: 1 completed, 1 to come")
+    await page.wait("document.querySelector('h1 + .state').innerText.includes('Paused')")
+    await page.see("Why it waits: It is paused.")
+
+    await page.evaluate("location.hash = '/run'")
+    await page.click("Pause waits")
+    await page.see("Neither its schedule nor anybody starts it until it is resumed.")
+    await page.click("Pause the batch")
+    await page.see("It is paused; resume it first.")
+    await page.click("Resume waits")
+    await page.wait("!document.body.innerText.includes('It is paused; resume it first.')")
+
+    assert console.ended(job_id)["items"]["completed"] == 2
+
+
+async def test_another_version_is_put_in_force(console: Console) -> None:
+    """
+    From the list of what was deployed to its versions, and from there back to an earlier one; asked first.
+    """
+    page, client = console.page, console.server.client
+    _deploy(console.server, "versions", {"good": {}}, message="The first")
+    _deploy(console.server, "versions", {"good": {}}, message=HOSTILE, description="Better")
+
+    await console.at("/deployments")
+    await page.click("versions")
+    await page.see("The first")
+    await page.see(HOSTILE)
+    await page.click("Put version 1 in force")
+    await page.see("Jobs that wait or run keep what they were submitted with")
+    await page.click("Put it in force")
+    await page.wait("document.querySelector('[data-key=\"1\"]').innerText.includes('In force')")
+    await page.wait("document.querySelector('[aria-label=\"Put version 2 in force\"]').checkVisibility()")
+
+    assert client.get(f"/api/v1/flows/{WORKSPACE}/versions").json()["version"] == 1
+
+
+async def test_a_key_is_made_shown_once_and_taken_back(console: Console) -> None:
+    """
+    Once the dialog is closed the page has it no more; who uses it is refused as soon as it is revoked.
+    """
+    page, client = console.page, console.server.client
+    await console.at("/keys")
+    await page.click("Make a key…")
+    await page.type("dialog input", "made in the console")
+    await page.choose("dialog select", "viewer")
+    await page.choose("dialog label:last-child select", WORKSPACE)
+    await page.click("Make the key")
+    key = str(await page.wait("document.querySelector('dialog input.secret')?.value"))
+    works = client.get("/api/v1/me", headers={"x-api-key": key}).json()
+    await page.click("I have kept it")
+    await page.see(f"{key[:6]}")
+    kept = await page.evaluate("document.documentElement.outerHTML + JSON.stringify(Object.values(sessionStorage))")
+    await page.click("Revoke made in the console")
+    await page.see("Whoever uses it is refused within seconds")
+    await page.click("Revoke the key")
+    await page.wait("!document.querySelector('[aria-label=\"Revoke made in the console\"]')")
+    await page.evaluate("document.querySelector('[data-part=revoked]').click()")
+    await page.wait("document.querySelector('.keys').innerText.includes('Revoked')")
+
+    assert (works["name"], works["role"], works["workspace"]) == ("made in the console", "viewer", WORKSPACE)
+    assert key not in kept
+    assert client.get("/api/v1/me", headers={"x-api-key": key}).status_code == 401
+    assert [error for error in page.errors if "401" not in error] == []
+
+
 async def test_a_long_log_does_not_hold_the_page_up(console: Console) -> None:
     """
     Its end is read first, what is before on request; a search over all of it is answered at once.
@@ -266,7 +360,8 @@ async def test_it_fits_a_narrow_screen_in_light_and_dark(console: Console, dark:
     page = console.page
     job_id = console.server.client.get(f"/api/v1/jobs?workspace={WORKSPACE}&state=failed").json()["jobs"][0]["id"]
     await page.look(width=400, dark=dark)
-    for place in ("/jobs", f"/jobs/{job_id}", "/run", "/schedules", "/server"):
+    versions = f"/deployments/flow/{WORKSPACE}/talks"
+    for place in ("/jobs", f"/jobs/{job_id}", "/run", "/schedules", "/deployments", versions, "/keys", "/server"):
         await console.at(place)
         await page.wait("document.querySelector('main h1') && !document.body.innerText.includes('Reading the job')")
         assert await page.evaluate("document.documentElement.scrollWidth") <= 400, place

@@ -24,6 +24,7 @@
  * @property {number} failed
  * @property {number} cancelled
  * @property {number} live
+ * @property {string | null} pause_requested_at
  * @property {Cause | null} stop_cause
  *
  * @typedef {Object} Job
@@ -62,6 +63,7 @@
  * @property {string} text
  *
  * @typedef {Object} Me
+ * @property {string} key_id
  * @property {string} name
  * @property {string} role
  * @property {string | null} workspace
@@ -108,6 +110,11 @@ export class Api {
     const init = body === undefined ? {} : { body: JSON.stringify(body) };
     init.headers = { "content-type": "application/json", ...(repeatKey ? { "idempotency-key": repeatKey } : {}) };
     return (await this.#send("POST", path, init)).json();
+  }
+
+  /** @param {string} path @returns {Promise<any>} */
+  async delete(path) {
+    return (await this.#send("DELETE", path, {})).json();
   }
 
   /** @param {string} path @param {Query} [query] @returns {Promise<Response>} */

@@ -4,8 +4,10 @@ import { Api, ApiError } from "./api.js";
 import { said, toast } from "./dialog.js";
 import { make, part, setText, template } from "./dom.js";
 import { startTicking } from "./parts.js";
+import { deploymentsPage } from "./deployments_page.js";
 import { jobPage } from "./job_page.js";
 import { jobsPage } from "./jobs_page.js";
+import { keysPage } from "./keys_page.js";
 import { runPage } from "./run_page.js";
 import { schedulesPage, serverPage } from "./server_page.js";
 
@@ -27,7 +29,7 @@ import { schedulesPage, serverPage } from "./server_page.js";
 
 const KEY_PLACE = "headrace.key";
 /** @type {Record<string, Page>} */
-const PAGES = { jobs: jobsPage, run: runPage, schedules: schedulesPage, server: serverPage };
+const PAGES = { jobs: jobsPage, run: runPage, schedules: schedulesPage, deployments: deploymentsPage, keys: keysPage, server: serverPage };
 
 const main = /** @type {HTMLElement} */ (document.getElementById("main"));
 const trouble = /** @type {HTMLElement} */ (document.querySelector(".trouble"));

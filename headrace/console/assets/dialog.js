@@ -10,11 +10,13 @@ import { make, part, template } from "./dom.js";
  * @property {string} yes what the button says
  * @property {boolean} [grave] it cannot be undone
  * @property {HTMLElement[]} [fields]
+ * @property {boolean} [only] there is no other answer
  */
 
 /**
- * Ask, and do *act* when the answer is yes. What *act* is refused stands in the dialog, which stays open for another try.
- * @param {Question} question @param {() => Promise<void>} act
+ * Ask, and do *act* when the answer is yes. What *act* is refused stands in the dialog, which stays open for another try. What it gives
+ * is called when the dialog is gone.
+ * @param {Question} question @param {() => Promise<void | (() => void)>} act
  */
 export function ask(question, act) {
   const dialog = /** @type {HTMLDialogElement} */ (template("dialog"));
@@ -25,6 +27,7 @@ export function ask(question, act) {
   part(dialog, "fields").append(...(question.fields ?? []));
   yes.textContent = question.yes;
   yes.classList.toggle("grave", Boolean(question.grave));
+  part(dialog, "no").hidden = Boolean(question.only);
   part(dialog, "no").addEventListener("click", () => dialog.close());
   dialog.addEventListener("close", () => dialog.remove());
   window.addEventListener("hashchange", () => dialog.close(), { once: true });
@@ -33,8 +36,9 @@ export function ask(question, act) {
     yes.disabled = true;
     error.hidden = true;
     try {
-      await act();
+      const next = await act();
       dialog.close();
+      next?.();
     } catch (failure) {
       error.textContent = said(failure);
       error.hidden = false;

@@ -36,6 +36,14 @@ export function setText(element, text) {
   if (element.textContent !== String(text)) element.textContent = String(text);
 }
 
+/** Show one of two buttons; whoever was at the other is now at this one. @param {HTMLElement} shown @param {HTMLElement} hidden */
+export function showOne(shown, hidden) {
+  const focused = document.activeElement === hidden;
+  shown.hidden = false;
+  hidden.hidden = true;
+  if (focused) shown.focus();
+}
+
 /** @param {Element} element @param {...(Node | string)} children */
 export function fill(element, ...children) {
   element.replaceChildren(...children);

@@ -1,8 +1,8 @@
-// What can be done with a job: end it, run it again. Both are asked first.
+// What can be done with a job: hold it and let it go on, end it, run it again. What loses or starts something is asked first.
 
 import { repeatKey } from "./api.js";
-import { ask, choice, labelled, tick, toast } from "./dialog.js";
-import { titleOf } from "./format.js";
+import { ask, choice, labelled, said, tick, toast } from "./dialog.js";
+import { count, titleOf } from "./format.js";
 
 /** @typedef {import("./api.js").Job} Job */
 
@@ -16,6 +16,30 @@ export function askCancel(api, job, done) {
     toast(now.state === "cancelled" ? "The job is cancelled." : "The job is asked to end.");
     done();
   });
+}
+
+/** @param {import("./api.js").Api} api @param {Job} job @param {() => void} done */
+export function askPause(api, job, done) {
+  const live = job.items?.live ?? 0;
+  const running = live === 1 ? "The item that runs goes on to its end" : `The ${count(live)} items that run go on to their end`;
+  const started = live ? `${running}; no more are started` : "No items are started";
+  const text = `${started} until it is resumed, and nothing is lost. While it is paused, no other job of the same batch can run.`;
+  ask({ title: `Pause ${titleOf(job)}?`, text, yes: "Pause the job" }, async () => {
+    const now = await api.post(`jobs/${job.id}/pause`);
+    toast(now.items?.live ? "The job pauses when what runs has ended." : "The job is paused.");
+    done();
+  });
+}
+
+/** @param {import("./api.js").Api} api @param {Job} job @param {() => void} done */
+export async function letGoOn(api, job, done) {
+  try {
+    await api.post(`jobs/${job.id}/resume`);
+    toast("The job goes on where it was.");
+    done();
+  } catch (failure) {
+    toast(said(failure));
+  }
 }
 
 /** @param {import("./api.js").Api} api @param {Job} job */

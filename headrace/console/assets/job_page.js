@@ -1,12 +1,12 @@
 // One job: why it ended as it did, why it waits, its stages, and behind tabs all else that is known of it.
 
-import { askCancel, askRerun } from "./job_actions.js";
+import { askCancel, askPause, askRerun, letGoOn } from "./job_actions.js";
 import { causeBox } from "./cause.js";
 import { detailsPanel, deliveriesPanel, filesPanel, historyPanel, itemsPanel } from "./job_panels.js";
 import { logPanel } from "./log_view.js";
-import { keepRows, link, make, part, setText, template } from "./dom.js";
+import { keepRows, link, make, part, setText, showOne, template } from "./dom.js";
 import { count, counted, didWords, FINAL, kindOf, titleOf } from "./format.js";
-import { jobWord, showState, showTime, showTook, time } from "./parts.js";
+import { isHeld, showJobState, showState, showTime, showTook, time } from "./parts.js";
 import { keepFresh } from "./refresh.js";
 
 /** @typedef {import("./api.js").Job} Job */
@@ -70,7 +70,10 @@ export function jobPage(stage) {
 
   stage.title("Job");
   root.append(make("p", "empty", "Reading the job…"));
-  part(page, "cancel").addEventListener("click", () => job && askCancel(api, job, () => weather.wakes.dispatchEvent(new Event("again"))));
+  const again = () => weather.wakes.dispatchEvent(new Event("again"));
+  part(page, "pause").addEventListener("click", () => job && askPause(api, job, again));
+  part(page, "resume").addEventListener("click", () => job && letGoOn(api, job, again));
+  part(page, "cancel").addEventListener("click", () => job && askCancel(api, job, again));
   part(page, "rerun").addEventListener("click", () => job && askRerun(api, job));
   keepFresh(refresh, signal, weather);
   return (path, query) => {
@@ -88,7 +91,12 @@ function show(page, job, stage) {
   const mayRun = stage.me.scopes.includes("run");
   stage.title(`${title}, ${job.state}`);
   setText(part(page, "title"), title);
-  showState(part(page, "state"), job.state, jobWord(job));
+  showJobState(part(page, "state"), job);
+  const pausable = job.items !== null && !ended && mayRun && job.cancel_requested_at === null;
+  const [pause, resume] = [part(page, "pause"), part(page, "resume")];
+  if (!pausable) pause.hidden = resume.hidden = true;
+  else if (isHeld(job)) showOne(resume, pause);
+  else showOne(pause, resume);
   part(page, "cancel").hidden = ended || !mayRun || job.cancel_requested_at !== null;
   part(page, "rerun").hidden = !ended || !mayRun;
   showFacts(part(page, "facts"), job);

@@ -2,7 +2,7 @@
 
 import { fill, keepRows, link, make, part, setText, template } from "./dom.js";
 import { count, counted, FINAL, kindOf, titleOf, UNFINISHED } from "./format.js";
-import { jobWord, showState, showTime, showTook } from "./parts.js";
+import { showJobState, showTime, showTook } from "./parts.js";
 import { keepFresh } from "./refresh.js";
 
 /** @typedef {import("./api.js").Job} Job */
@@ -88,7 +88,7 @@ export function jobsPage(stage) {
 
 /** @param {HTMLElement} row @param {Job} job */
 function fillRow(row, job) {
-  showState(part(row, "state"), job.state, jobWord(job));
+  showJobState(part(row, "state"), job);
   const name = part(row, "name");
   name.href = `#/jobs/${job.id}`;
   setText(name, titleOf(job));

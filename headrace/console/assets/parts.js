@@ -24,11 +24,17 @@ export function stateBadge(state) {
   return element;
 }
 
-/** What a job is doing, in a word. @param {import("./api.js").Job} job */
-export function jobWord(job) {
-  if (job.cancel_requested_at && !job.finished_at) return "Being cancelled";
-  return undefined;
+/** Show what a job is doing, and what it is asked to do. @param {HTMLElement} element @param {import("./api.js").Job} job */
+export function showJobState(element, job) {
+  if (job.finished_at) showState(element, job.state);
+  else if (job.cancel_requested_at) showState(element, job.state, "Being cancelled");
+  else if (!isHeld(job)) showState(element, job.state);
+  else if (job.items?.live) showState(element, "paused", "Being paused");
+  else showState(element, "paused");
 }
+
+/** Whether a job starts nothing more until it is resumed. @param {import("./api.js").Job} job */
+export const isHeld = (job) => job.finished_at === null && Boolean(job.items?.pause_requested_at);
 
 /**
  * Show a time as what somebody wants to know of it, with the exact instant on hover.

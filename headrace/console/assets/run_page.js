@@ -1,7 +1,7 @@
-// What can be run: flows for a tenant, pipelines, batches.
+// What can be run: flows for a tenant, pipelines, batches, which can also be held.
 
 import { inPath, repeatKey } from "./api.js";
-import { ask, labelled } from "./dialog.js";
+import { ask, labelled, said, toast } from "./dialog.js";
 import { fill, make, part, template } from "./dom.js";
 import { keepFresh } from "./refresh.js";
 
@@ -14,6 +14,7 @@ const LOOK_MS = 15_000;
  * @property {string} about
  * @property {string} held
  * @property {string} path its runs, in the API
+ * @property {boolean | null} paused null where it cannot be
  * @property {string[] | null} tenants null where there is nothing to choose
  */
 
@@ -29,7 +30,9 @@ export function runPage(stage) {
     const wanted = search.value.trim().toLowerCase();
     const fits = (/** @type {Runnable} */ one) => `${one.name} ${one.where} ${one.about}`.toLowerCase().includes(wanted);
     const found = groups.map(([words, all]) => /** @type {[string, Runnable[]]} */ ([words, all.filter(fits)])).filter(([, all]) => all.length);
+    const at = /** @type {HTMLElement | null} */ (document.activeElement?.closest(".runnables li"))?.dataset.path;
     fill(part(page, "groups"), ...found.flatMap(([words, all]) => [make("h2", "", words), listOf(stage, all)]));
+    if (at) /** @type {HTMLElement | null} */ (page.querySelector(`[data-path="${CSS.escape(at)}"] button:not([hidden], :disabled)`))?.focus();
     part(page, "empty").hidden = found.length > 0;
     fill(part(page, "empty"), make("p", "", wanted ? "Nothing fits." : "Nothing is defined yet."), make("p", "", wanted ? "" : "headrace init DIR writes a project with one of each."));
   };
@@ -55,19 +58,20 @@ const flowOf = (flow) => ({
   where: `in ${flow.workspace}`,
   about: flow.description || [flow.sources.join(", "), flow.script ? "script" : "", flow.targets.join(", ")].filter(Boolean).join(" → "),
   held: "",
+  paused: null,
   path: `flows/${inPath(flow.workspace)}/${inPath(flow.id)}/runs`,
   tenants: flow.tenants,
 });
 
 /** @param {any} one @returns {Runnable} */
 const pipelineOf = (one) => ({
-  name: one.name, where: `in ${one.workspace}`, about: one.description, held: one.held, tenants: null,
+  name: one.name, where: `in ${one.workspace}`, about: one.description, held: one.held, paused: one.paused, tenants: null,
   path: `pipelines/${inPath(one.workspace)}/${inPath(one.id)}/runs`,
 });
 
 /** @param {any} one @returns {Runnable} */
 const batchOf = (one) => ({
-  name: one.name, where: `of project ${one.project} in ${one.workspace}`, about: one.description, held: one.held, tenants: null,
+  name: one.name, where: `of project ${one.project} in ${one.workspace}`, about: one.description, held: one.held, paused: one.paused, tenants: null,
   path: `batches/${inPath(one.workspace)}/${inPath(one.project)}/${inPath(one.name)}/runs`,
 });
 
@@ -76,6 +80,7 @@ function listOf(stage, all) {
   const list = make("ul", "runnables");
   for (const one of all) {
     const row = template("runnable");
+    row.dataset.path = one.path;
     part(row, "name").textContent = one.name;
     part(row, "where").textContent = one.where;
     part(row, "about").textContent = one.held || one.about;
@@ -84,9 +89,39 @@ function listOf(stage, all) {
     button.hidden = !stage.me.scopes.includes("run");
     button.disabled = Boolean(one.held);
     button.addEventListener("click", () => askRun(stage, one));
+    bindPause(stage, row, one);
     list.append(row);
   }
   return list;
+}
+
+/** @param {import("./app.js").Stage} stage @param {HTMLElement} row @param {Runnable} one */
+function bindPause(stage, row, one) {
+  const [pause, resume] = [part(row, "pause"), part(row, "resume")];
+  const may = stage.me.scopes.includes("run") && one.paused !== null;
+  pause.hidden = !may || Boolean(one.paused);
+  resume.hidden = !may || !one.paused;
+  pause.setAttribute("aria-label", `Pause ${one.name}`);
+  resume.setAttribute("aria-label", `Resume ${one.name}`);
+  const path = one.path.replace(/runs$/, "");
+  const again = () => stage.weather.wakes.dispatchEvent(new Event("again"));
+  pause.addEventListener("click", () => {
+    const text = "Neither its schedule nor anybody starts it until it is resumed. If a job of it runs, the items that run go on to their end and no more are started. Nothing is lost.";
+    ask({ title: `Pause ${one.name}?`, text, yes: "Pause the batch" }, async () => {
+      await stage.api.post(`${path}pause`);
+      toast(`${one.name} is paused.`);
+      again();
+    });
+  });
+  resume.addEventListener("click", async () => {
+    try {
+      await stage.api.post(`${path}resume`);
+      toast(`${one.name} goes on.`);
+      again();
+    } catch (failure) {
+      toast(said(failure));
+    }
+  });
 }
 
 /** @param {import("./app.js").Stage} stage @param {Runnable} one */
