@@ -156,35 +156,44 @@ async def _run(
     """
     Start the process and hold the conversation; gives its end, or None when its time was over or it stays after its last word.
     """
-    reports, writing = os.pipe()
-    reading, answers = os.pipe()
-    conversation = asyncio.create_task(talk.hold(reports, answers))
-    try:
-        with _memory_file(_told(stage, call, driver)) as given, short_name(stage.root.tmp) as tmp:
-            try:
-                child = await stage.start(
-                    _CHILD,
-                    started.argv,
-                    cwd=folder,
-                    pass_fds={
-                        REPORT_FD: writing,
-                        CALL_FD: given,
-                        ANSWER_FD: reading,
-                        **({DRIVER_FD: driver.ours.fileno()} if driver else {}),
-                    },
-                    variables={**started.variables, "TMPDIR": str(tmp)},
-                )
-            finally:
-                os.close(writing)
-                os.close(reading)
+    with short_name(stage.root.tmp) as tmp, contextlib.ExitStack() as ours:
+        with contextlib.ExitStack() as theirs, _memory_file(_told(stage, call, driver)) as given:
+            reports, writing = _pipe(ours, theirs)
+            reading, answers = _pipe(theirs, ours)
+            child = await stage.start(
+                _CHILD,
+                started.argv,
+                cwd=folder,
+                pass_fds={
+                    REPORT_FD: writing,
+                    CALL_FD: given,
+                    ANSWER_FD: reading,
+                    **({DRIVER_FD: driver.ours.fileno()} if driver else {}),
+                },
+                variables={**started.variables, "TMPDIR": str(tmp)},
+            )
+        ours.pop_all()  # the conversation closes them
+        conversation = asyncio.create_task(talk.hold(reports, answers))
+        try:
+            await asyncio.sleep(0)  # it has begun then, whatever comes
             talk.extended_at = asyncio.get_running_loop().time()
             ended = await _wait(stage, child, talk, call.timeout_seconds)
             if ended is not None:  # whoever it left behind may hold the pipe, so its end is not waited for
                 await _within(talk.over, _HEARD_SECONDS)
-        return ended
-    finally:
-        conversation.cancel()
-        await asyncio.gather(conversation, return_exceptions=True)
+        finally:
+            conversation.cancel()
+            await asyncio.gather(conversation, return_exceptions=True)
+    return ended
+
+
+def _pipe(reading: contextlib.ExitStack, writing: contextlib.ExitStack) -> tuple[int, int]:
+    """
+    Open a pipe, each of whose ends is closed with the block that it belongs to.
+    """
+    ends = os.pipe()
+    reading.callback(os.close, ends[0])
+    writing.callback(os.close, ends[1])
+    return ends
 
 
 async def _wait(stage: Stage, child: Child, talk: Talk, timeout_seconds: float) -> Exit | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
@@ -24,6 +25,10 @@ from headrace.runners.pipe_ends import read_end, write_end
 
 LINE_BYTES = 8 * 2**20  # a result, a kept value or an item's parameters, escaped
 WANTED_BYTES = 64 * 2**20
+WANTED_OVERHEAD_BYTES = (
+    200  # what an item that is asked for takes here besides its name and parameters: a loop may ask for ever
+)
+UNREAD_BYTES = 16 * 2**20  # of answers; who does not read them is not listened to
 VALUE_BYTES = 2 * 2**20
 
 # Halves of surrogate pairs, which JSON can write and UTF-8 cannot: an exception's text has them where it names a file oddly.
@@ -89,6 +94,31 @@ _Report = Done | Failure | _Extend | _Append | _Get | _Set | _Driver | _Orderly
 _REPORT: msgspec.json.Decoder[_Report] = msgspec.json.Decoder(_Report)
 
 
+class _OtherSide(asyncio.BaseProtocol):
+    """
+    Whoever reads the answers.
+    """
+
+    def __init__(self) -> None:
+        self._reading = asyncio.Event()
+        self._reading.set()
+
+    def pause_writing(self) -> None:
+        self._reading.clear()
+
+    def resume_writing(self) -> None:
+        self._reading.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._reading.set()
+
+    async def reads(self) -> None:
+        """
+        Wait until no more than `UNREAD_BYTES` are unread.
+        """
+        await self._reading.wait()
+
+
 class Talk:
     """
     One call's conversation.
@@ -124,11 +154,17 @@ class Talk:
         Listen to *reports* and answer on *answers*, until the other side closes; both descriptors are ours.
         """
         reader = asyncio.StreamReader(limit=LINE_BYTES)
-        hearing, _ = await read_end(reports, lambda: asyncio.StreamReaderProtocol(reader))
-        answering, _ = await write_end(answers, asyncio.BaseProtocol)
+        try:
+            hearing, _ = await read_end(reports, lambda: asyncio.StreamReaderProtocol(reader))
+        except BaseException:
+            os.close(answers)
+            raise
+        answering, other_side = await write_end(answers, _OtherSide)
+        answering.set_write_buffer_limits(high=UNREAD_BYTES)
         try:
             while line := await reader.readline():
                 await self._take(line, answering)
+                await other_side.reads()
         except ValueError:  # a line over the limit: nothing behind it can be read any more
             sentence = f"A report of the function has more than {LINE_BYTES} bytes."
             self._fail("result-too-large", sentence, "Split the work.")
@@ -185,7 +221,7 @@ class Talk:
 
     def _append(self, report: _Append) -> None:
         parameters = bytes(report.parameters)
-        self._wanted_bytes += len(parameters) + len(report.api)
+        self._wanted_bytes += len(parameters) + len(report.api) + WANTED_OVERHEAD_BYTES
         if self._wanted_bytes > WANTED_BYTES:
             sentence = f"The items it asked for have more than {WANTED_BYTES} bytes."
             self._fail("result-too-large", sentence, "Split the work.")

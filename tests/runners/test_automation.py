@@ -4,7 +4,9 @@ Functions of automation projects, called for real: what they are given, what the
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -336,3 +338,25 @@ async def test_no_descriptor_is_left_open(automations: Automations) -> None:
     await automations.call("none")
 
     assert open_fds() == before
+
+
+async def test_a_call_for_which_there_is_no_descriptor_keeps_none(
+    automations: Automations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Or a machine that is short of them for a moment would be short of them for ever.
+    """
+    automations.write("api/work.py", "async def automation(params): return 1\n")
+    await automations.call()
+    before = open_fds()
+
+    def none_left(_name: str) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as short:
+        short.setattr(os, "memfd_create", none_left)
+        with pytest.raises(OSError, match="Too many"):
+            await automations.call()
+
+    assert open_fds() == before
+    assert result_of(await automations.call()) == 1
