@@ -8,7 +8,7 @@ than a pause between two reads, and memory is bounded at each step:
     one line                     cut at `line_bytes`, with the number of bytes it had
     bytes a second               the rest is dropped until the budget is back, with the number of lines dropped
     bytes of the whole job       the same, to the end
-    a sink that does not follow  the same, until it follows
+    a sink that does not follow  the same, until it follows; one whose store is away is waited for, a minute at most
 
 What is dropped is still read, and the last of it is kept aside, so that the end of a flood, where the reason stands, reaches the log.
 """
@@ -25,6 +25,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from headrace.core.errors import RetriableError
 from headrace.runners.diagnosis import looks_like_an_error
 from headrace.runners.line_splitter import LineSplitter
 from headrace.runners.log_limits import Budget, Flood, LogLimits
@@ -39,6 +40,7 @@ PAUSE_SECONDS, FLOOD_PAUSE_SECONDS = 0.002, 0.005
 SHORT_BYTES, SHORT_PAUSE_SECONDS = 1 << 12, 0.02  # a child that flushes each line must not wake us for each
 TAIL_LINES, TAIL_ERRORS, TAIL_LINE_CHARACTERS = 200, 50, 4096
 SINK_SECONDS, SINK_RETRY_SECONDS = 30.0, (0.1, 0.5, 2.0)  # a batch may come twice then; its numbers tell
+AWAY_SECONDS, LONGEST_PAUSE_SECONDS = 60.0, 1.0
 
 
 class LogLine(NamedTuple):
@@ -218,6 +220,11 @@ class JobLog:
             try:
                 async with asyncio.timeout(SINK_SECONDS):
                     await self._sink(batch)
+            except RetriableError as error:
+                log.warning("%d lines of a log wait: %s", len(batch), error.reason)
+                if await self._delivered_later(batch):
+                    return
+                break
             except Exception:  # the sink is somebody else's, and its trouble must not end the job
                 log.exception("the log sink refused %d lines from number %d", len(batch), batch[0].number)
             else:
@@ -225,6 +232,24 @@ class JobLog:
             if pause_seconds is not None:
                 await asyncio.sleep(pause_seconds)
         self.lost_lines += len(batch)
+
+    async def _delivered_later(self, batch: list[LogLine]) -> bool:
+        """
+        Wait for a store that is away, and say whether it came back in time and took the lines.
+        """
+        pause_seconds, give_up_at = SINK_RETRY_SECONDS[0], self._loop.time() + AWAY_SECONDS
+        while self._loop.time() < give_up_at:
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = min(LONGEST_PAUSE_SECONDS, 2 * pause_seconds)
+            try:
+                await self._sink(batch)
+            except RetriableError:
+                continue
+            except Exception:  # as above
+                log.exception("the log sink refused %d lines from number %d", len(batch), batch[0].number)
+                break
+            return True
+        return False
 
 
 class Tail:

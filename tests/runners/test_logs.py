@@ -11,8 +11,9 @@ import pytest
 from child_kit import KeptLog, fake, job_log, open_fds
 from hotglue_rows import row
 
+from headrace.core.errors import StoreUnavailableError
 from headrace.runners.line_splitter import LineSplitter
-from headrace.runners.logs import LogLimits
+from headrace.runners.logs import JobLog, LogLimits
 from headrace.runners.process import DEVNULL, ShimPool
 from headrace.runners.redaction import Redactor
 
@@ -315,3 +316,23 @@ async def test_a_pipe_that_somebody_holds_open_does_not_hold_the_job(sink, caplo
     assert sink.texts == ["half a line"]
     assert "held open" in caplog.text
     assert open_fds() == before
+
+
+async def test_lines_wait_for_a_store_that_is_away():
+    """
+    A restart of the database takes longer than the tries that a sink which fails has; nothing is lost of it, and no trace is logged.
+    """
+    kept, asked = KeptLog(), 0
+
+    async def sink(lines: list) -> None:
+        nonlocal asked
+        asked += 1
+        if asked <= 5:
+            raise StoreUnavailableError("The database did not answer.")
+        await kept(lines)
+
+    async with JobLog(sink, Redactor(()), clock=lambda: NOON) as book:
+        book.write("one", stage="sync")
+
+    assert kept.texts == ["one"]
+    assert (asked, book.lost_lines) == (6, 0)
