@@ -183,7 +183,7 @@ async def pause_job(services: Asked, actor: Asking, job_id: UUID) -> JobView:
     Start no more items of a job that calls functions; those that run go on to their end.
     """
     actor.require(Scope.RUN)
-    return job_view(await services.pausing.pause(job_id, workspace_id=actor.workspace_id))
+    return job_view(await services.pausing.pause(job_id, by=actor.name, workspace_id=actor.workspace_id))
 
 
 @router.post("/jobs/{job_id}/resume")
@@ -192,7 +192,7 @@ async def resume_job(services: Asked, actor: Asking, job_id: UUID) -> JobView:
     Let a paused job go on where it was.
     """
     actor.require(Scope.RUN)
-    return job_view(await services.pausing.resume(job_id, workspace_id=actor.workspace_id))
+    return job_view(await services.pausing.resume(job_id, by=actor.name, workspace_id=actor.workspace_id))
 
 
 @router.post("/jobs/{job_id}/rerun", status_code=201, openapi_extra=REPEATABLE)

@@ -102,7 +102,7 @@ async def pause_batch(services: Asked, actor: Asking, workspace: Named, project:
     Start no more jobs of a batch, by its schedule neither, and no more items of the one that runs.
     """
     place = await services.access.workspace(actor, workspace, Scope.RUN)
-    return _view(await services.batches.pause(place, project, batch), place.name)
+    return _view(await services.batches.pause(actor, place, project, batch), place.name)
 
 
 @router.post("/batches/{workspace}/{project}/{batch}/resume")
@@ -111,7 +111,7 @@ async def resume_batch(services: Asked, actor: Asking, workspace: Named, project
     Let a paused batch be run again, and its paused job go on.
     """
     place = await services.access.workspace(actor, workspace, Scope.RUN)
-    return _view(await services.batches.resume(place, project, batch), place.name)
+    return _view(await services.batches.resume(actor, place, project, batch), place.name)
 
 
 @router.get("/schedules")

@@ -57,7 +57,7 @@ class Runnables(Protocol):
 class Pausables(Runnables, Protocol):
     """A kind that can be paused; whoever calls has checked the actor's scope. Asked again, both change nothing."""
 
-    async def pause(self, workspace: Workspace, project: str, name: str) -> Runnable:
+    async def pause(self, actor: Actor, workspace: Workspace, project: str, name: str) -> Runnable:
         """
         Start no more jobs of one, and no more items of the job that runs; give how it is now.
 
@@ -66,7 +66,7 @@ class Pausables(Runnables, Protocol):
         """
         ...
 
-    async def resume(self, workspace: Workspace, project: str, name: str) -> Runnable:
+    async def resume(self, actor: Actor, workspace: Workspace, project: str, name: str) -> Runnable:
         """
         Let one go on, and its paused job; give how it is now. Raises like `pause`.
         """
@@ -84,10 +84,10 @@ class NothingToRun:
     ) -> Job:
         raise _none(workspace, name)
 
-    async def pause(self, workspace: Workspace, project: str, name: str) -> Runnable:
+    async def pause(self, actor: Actor, workspace: Workspace, project: str, name: str) -> Runnable:
         raise _none(workspace, name)
 
-    async def resume(self, workspace: Workspace, project: str, name: str) -> Runnable:
+    async def resume(self, actor: Actor, workspace: Workspace, project: str, name: str) -> Runnable:
         raise _none(workspace, name)
 
 

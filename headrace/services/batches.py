@@ -85,23 +85,23 @@ class Batches:
         """
         return await self._table.of_project(workspace_id, project)
 
-    async def pause(self, batch: Batch) -> None:
+    async def pause(self, batch: Batch, *, by: str) -> None:
         """
-        Start no more jobs of a batch, and no more items of the one that runs.
+        Start no more jobs of a batch, as *by* has asked, and no more items of the one that runs.
         """
         await self._table.set_paused(batch.id, PAUSED_BY_USER)
         active = await self._table.unfinished_job(batch.workspace_id, key_of(batch))
         if active is not None:
-            await self._fan_outs.pause(active)
+            await self._fan_outs.pause(active, by=by)
 
-    async def resume(self, batch: Batch) -> None:
+    async def resume(self, batch: Batch, *, by: str) -> None:
         """
-        Let a batch and its paused job go on.
+        Let a batch and its paused job go on, as *by* has asked.
         """
         await self._table.set_paused(batch.id, None)
         active = await self._table.unfinished_job(batch.workspace_id, key_of(batch))
         if active is not None:
-            await self._fan_outs.resume(active)
+            await self._fan_outs.resume(active, by=by)
 
     async def delete(self, batch: Batch, *, by: str) -> None:
         """
@@ -169,7 +169,7 @@ class Batches:
         if now is None or now.id != batch.id:
             await self._terminate(job.id, "the deletion of the job")
         elif now.paused:
-            await self._fan_outs.pause(job.id)
+            await self._fan_outs.pause(job.id, by="whoever paused the job")
         return job
 
     async def failed_items(self, batch: Batch, job_id: UUID) -> tuple[Job, Plan, dict[str, Any], Sequence[Item]]:

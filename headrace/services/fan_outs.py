@@ -50,9 +50,9 @@ class FanOuts:
         self._announcements = announcements
         self._items = Items(database)
 
-    async def pause(self, job_id: UUID) -> bool:
+    async def pause(self, job_id: UUID, *, by: str) -> bool:
         """
-        Start no more items of a job; those that run go on to their end. Tells whether this changed anything.
+        Start no more items of a job, as *by* has asked; those that run go on to their end. Tells whether this changed anything.
 
         One that was asked to end starts none any more: a pause would only keep it from its end.
         """
@@ -60,18 +60,18 @@ class FanOuts:
             locked = await fan_outs.lock(connection, job_id)
             if locked is None or locked.counts.pause_requested_at or locked.cancel_requested_at:
                 return False
-            await pause(connection, self._queue, self._announcements, locked)
+            await pause(connection, self._queue, self._announcements, locked, by=by)
         return True
 
-    async def resume(self, job_id: UUID) -> bool:
+    async def resume(self, job_id: UUID, *, by: str) -> bool:
         """
-        Start items of a paused job again; finished ones are not repeated. Tells whether this changed anything.
+        Start items of a paused job again, as *by* has asked; finished ones are not repeated. Tells whether this changed anything.
         """
         async with self._database.transaction() as connection:
             locked = await fan_outs.lock(connection, job_id)
             if locked is None or locked.counts.pause_requested_at is None:
                 return False
-            await _tell(connection, self._announcements, locked, await fan_outs.resume(connection, job_id))
+            await _tell(connection, self._announcements, locked, await fan_outs.resume(connection, job_id, by=by))
         self._admission.wake()
         return True
 
@@ -142,13 +142,19 @@ def ended_while_running(name: str) -> Cancelled:
 
 
 async def pause(
-    connection: Connection, queue: Queue, announcements: Announcements, locked: Locked, *, cause: Cause | None = None
+    connection: Connection,
+    queue: Queue,
+    announcements: Announcements,
+    locked: Locked,
+    *,
+    cause: Cause | None = None,
+    by: str = "",
 ) -> None:
     """
-    Start no more items of a job; *cause* says why, where nobody asked for it.
+    Start no more items of a job; *cause* says why, where nobody asked for it; else *by* says who did.
     """
     revoked = await _revoke(connection, queue, locked.job_id)
-    await fan_outs.hold(connection, locked.job_id, revoked=revoked, cause=cause)
+    await fan_outs.hold(connection, locked.job_id, revoked=revoked, cause=cause, by=by)
     if not await fan_outs.live(connection, locked.job_id):
         await _tell(connection, announcements, locked, await fan_outs.pause(connection, locked.job_id))
 

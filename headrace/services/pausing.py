@@ -21,23 +21,23 @@ class Pausing:
         self._jobs = jobs
         self._fan_outs = fan_outs
 
-    async def pause(self, job_id: UUID, *, workspace_id: UUID | None) -> Job:
+    async def pause(self, job_id: UUID, *, by: str, workspace_id: UUID | None) -> Job:
         """
-        Start no more items of a job; those that run go on to their end.
+        Start no more items of a job, as *by* has asked; those that run go on to their end.
 
         Raises:
             NotFoundError: there is no such job in the workspace; None is every workspace.
             ConflictError: it has stages, which cannot be paused.
             FinalStateError: it has ended.
         """
-        await self._fan_outs.pause(await self._pausable(job_id, workspace_id))
+        await self._fan_outs.pause(await self._pausable(job_id, workspace_id), by=by)
         return await self._now(job_id, workspace_id)
 
-    async def resume(self, job_id: UUID, *, workspace_id: UUID | None) -> Job:
+    async def resume(self, job_id: UUID, *, by: str, workspace_id: UUID | None) -> Job:
         """
-        Let a paused job go on; what has ended is not repeated. Raises like `pause`.
+        Let a paused job go on, as *by* has asked; what has ended is not repeated. Raises like `pause`.
         """
-        await self._fan_outs.resume(await self._pausable(job_id, workspace_id))
+        await self._fan_outs.resume(await self._pausable(job_id, workspace_id), by=by)
         return await self._now(job_id, workspace_id)
 
     async def _pausable(self, job_id: UUID, workspace_id: UUID | None) -> UUID:

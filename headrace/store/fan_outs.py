@@ -113,14 +113,19 @@ async def cancel_rest(connection: Connection, job_id: UUID, cause: Cause, *, rev
     return FanOutRecord(**{name: row[name] for name in _COUNTS})
 
 
-async def hold(connection: Connection, job_id: UUID, *, revoked: Sequence[int], cause: Cause | None = None) -> None:
+async def hold(
+    connection: Connection, job_id: UUID, *, revoked: Sequence[int], cause: Cause | None = None, by: str = ""
+) -> None:
     """
-    Start no more items for now; those in *revoked* had a ticket that was taken back. *cause* says why, where nobody asked for it.
+    Start no more items for now; those in *revoked* had a ticket that was taken back. *cause* says why, where nobody asked for it; else *by*
+    says who did.
     """
     await put_back(connection, job_id, revoked)
     await _set_pause(connection, job_id, asked=True)
     await set_stop_cause(connection, job_id, cause)
-    await _tell(connection, job_id, EventKind.JOB_PAUSE_REQUESTED, **({"reason": cause.sentence} if cause else {}))
+    await _tell(
+        connection, job_id, EventKind.JOB_PAUSE_REQUESTED, **({"reason": cause.sentence} if cause else {"by": by})
+    )
 
 
 async def put_back(connection: Connection, job_id: UUID, ordinals: Sequence[int]) -> None:
@@ -144,13 +149,13 @@ async def pause(connection: Connection, job_id: UUID) -> int | None:
     return await _move(connection, job_id, JobState.RUNNING, JobState.PAUSED, EventKind.JOB_PAUSED)
 
 
-async def resume(connection: Connection, job_id: UUID) -> int | None:
+async def resume(connection: Connection, job_id: UUID, *, by: str) -> int | None:
     """
-    Let items be started again; gives the event's id, None when the job had not come to rest.
+    Let items be started again, as *by* has asked; gives the event's id, None when the job had not come to rest.
     """
     await _set_pause(connection, job_id, asked=False)
     await set_stop_cause(connection, job_id, None)
-    return await _move(connection, job_id, JobState.PAUSED, JobState.WAITING, EventKind.JOB_RESUMED)
+    return await _move(connection, job_id, JobState.PAUSED, JobState.WAITING, EventKind.JOB_RESUMED, by=by)
 
 
 async def end(
@@ -189,9 +194,9 @@ async def _set_pause(connection: Connection, job_id: UUID, *, asked: bool) -> No
 
 
 async def _move(
-    connection: Connection, job_id: UUID, before: JobState, after: JobState, event: EventKind
+    connection: Connection, job_id: UUID, before: JobState, after: JobState, event: EventKind, **data: Any
 ) -> int | None:
-    parameters = {"job_id": job_id, "from": before, "to": after, "event": event}
+    parameters = {"job_id": job_id, "from": before, "to": after, "event": event, "data": Jsonb(data)}
     row = await (await connection.execute(statement("move_fan_out"), parameters)).fetchone()
     return int(row["id"]) if row else None
 

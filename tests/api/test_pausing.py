@@ -34,6 +34,12 @@ async def test_a_paused_job_ends_what_runs_and_goes_on_where_it_was(client: http
     assert (paused["state"], paused["items"]["completed"], nothing) == ("paused", 1, [])
     assert [(each["state"], each["items"]["pause_requested_at"]) for each in resumed] == [("waiting", None)] * 2
     assert goes_on == ["second"]
+    events = (await client.get(f"{path}/events")).json()["events"]
+    asked = [
+        (event["kind"], event["data"]) for event in events if "pause" in event["kind"] or "resumed" in event["kind"]
+    ]
+    by = {"by": "admin"}
+    assert asked == [("job-pause-requested", by), ("job-paused", {}), ("job-resumed", by)]
 
 
 async def test_what_cannot_be_paused_says_what_else_to_do(client: httpx2.AsyncClient, house: House) -> None:

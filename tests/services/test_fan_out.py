@@ -261,8 +261,8 @@ async def test_a_paused_job_starts_nothing_and_lets_what_runs_end(batches: Batch
     await batches.admitted(slots=2)
     running = await batches.claim(job, 0)
 
-    assert await batches.fan_outs.pause(job.id)
-    assert not await batches.fan_outs.pause(job.id)
+    assert await batches.fan_outs.pause(job.id, by="an operator")
+    assert not await batches.fan_outs.pause(job.id, by="an operator")
     assert await batches.admitted(slots=4) == ["a"]
     assert await batches.states(job) == ["running", "pending", "pending"]
     assert (await batches.job(job)).state is JobState.RUNNING
@@ -282,9 +282,9 @@ async def test_an_item_whose_worker_is_gone_survives_pause_and_end(batches: Batc
     dead = await batches.claim(job, 0)
     await batches.lose_worker(dead)
 
-    await batches.fan_outs.pause(job.id)
+    await batches.fan_outs.pause(job.id, by="an operator")
     assert (await batches.job(job)).state is JobState.PAUSED
-    await batches.fan_outs.resume(job.id)
+    await batches.fan_outs.resume(job.id, by="an operator")
     assert await batches.admitted(slots=1) == ["a"]
     await batches.lose_worker(await batches.claim(job, 0))
     await batches.fan_outs.terminate(job.id, by="a person")
@@ -315,12 +315,12 @@ async def test_an_item_that_is_claimed_after_its_job_was_asked_to_end_knows_of_i
 async def test_a_resumed_job_goes_on_without_repeating_anything(batches: Batches) -> None:
     job = await batches.submit(["a", "b"], key="k")
     await batches.admitted(slots=1)
-    await batches.fan_outs.pause(job.id)
+    await batches.fan_outs.pause(job.id, by="an operator")
     assert (await batches.job(job)).state is JobState.PAUSED
     other = await batches.submit(["of another job"], key="k")
 
-    assert await batches.fan_outs.resume(job.id)
-    assert not await batches.fan_outs.resume(job.id)
+    assert await batches.fan_outs.resume(job.id, by="an operator")
+    assert not await batches.fan_outs.resume(job.id, by="an operator")
 
     assert (await batches.job(job)).state is JobState.WAITING
     assert await batches.admitted(slots=4) == ["a", "b"]
@@ -372,7 +372,7 @@ async def test_a_job_that_nobody_has_begun_ends_at_once(batches: Batches) -> Non
 
 async def test_a_paused_job_can_be_ended(batches: Batches) -> None:
     job = await batches.submit(["a"])
-    await batches.fan_outs.pause(job.id)
+    await batches.fan_outs.pause(job.id, by="an operator")
     await batches.fan_outs.terminate(job.id, by="a person")
 
     assert (await batches.job(job)).state is JobState.CANCELLED

@@ -97,7 +97,7 @@ async def test_a_job_that_is_to_end_cannot_be_paused(batches: Batches) -> None:
     await batches.fan_outs.terminate(job.id, by="a person")
     await batches.lose_worker(work)
 
-    assert not await batches.fan_outs.pause(job.id)
+    assert not await batches.fan_outs.pause(job.id, by="an operator")
 
     again = await batches.claim(job, 0)
     assert again.job.cancel_requested_at is not None

@@ -106,14 +106,14 @@ class JobRoutes:
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
     async def pause(self, request: Request) -> Response:
-        _, batch = await self._places.batch(request, Scope.RUN)
-        await self._services.batches.pause(batch)
+        place, batch = await self._places.batch(request, Scope.RUN)
+        await self._services.batches.pause(batch, by=place.actor.name)
         await self._keep_schedule(batch)
         return json_reply({"message": "Paused"})
 
     async def resume(self, request: Request) -> Response:
-        _, batch = await self._places.batch(request, Scope.RUN)
-        await self._services.batches.resume(batch)
+        place, batch = await self._places.batch(request, Scope.RUN)
+        await self._services.batches.resume(batch, by=place.actor.name)
         await self._keep_schedule(batch)
         return json_reply({"message": "Resumed"})
 

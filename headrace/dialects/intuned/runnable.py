@@ -38,14 +38,14 @@ class RunnableBatches:
         batch = await self._services.batches.get(workspace.id, project, name)
         return await self._services.start.batch(place, batch, idempotency_key=idempotency_key)
 
-    async def pause(self, workspace: Workspace, project: str, name: str) -> Runnable:
+    async def pause(self, actor: Actor, workspace: Workspace, project: str, name: str) -> Runnable:
         batch = await self._services.batches.get(workspace.id, project, name)
-        await self._services.batches.pause(batch)
+        await self._services.batches.pause(batch, by=actor.name)
         return await self._kept(workspace, project, name)
 
-    async def resume(self, workspace: Workspace, project: str, name: str) -> Runnable:
+    async def resume(self, actor: Actor, workspace: Workspace, project: str, name: str) -> Runnable:
         batch = await self._services.batches.get(workspace.id, project, name)
-        await self._services.batches.resume(batch)
+        await self._services.batches.resume(batch, by=actor.name)
         return await self._kept(workspace, project, name)
 
     async def _kept(self, workspace: Workspace, project: str, name: str) -> Runnable:

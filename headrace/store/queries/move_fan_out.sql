@@ -2,5 +2,5 @@
 with moved as (
   update job set state = %(to)s, updated_at = now() where id = %(job_id)s and state = %(from)s returning id, workspace_id
 )
-insert into event (job_id, kind, data) select id, %(event)s, '{}'::jsonb from moved
+insert into event (job_id, kind, data) select id, %(event)s, %(data)s from moved
 returning id

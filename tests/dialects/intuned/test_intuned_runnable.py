@@ -23,7 +23,7 @@ async def test_a_batch_is_listed_and_run_by_its_name(house: House, services: Int
         (listed,) = (await client.get("/api/v1/batches")).json()["batches"]
         first = (await client.post(runs)).json()
         beside = (await client.post(runs)).json()
-        await services.batches.pause(await services.batches.get(house.workspace.id, "demo", "nightly"))
+        await client.post("/api/v1/batches/demo/demo/nightly/pause")
         (held,) = (await client.get("/api/v1/batches")).json()["batches"]
         refused = await client.post(runs)
         unknown = await client.post("/api/v1/batches/demo/demo/none/runs")

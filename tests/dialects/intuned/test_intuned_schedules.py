@@ -184,7 +184,7 @@ async def test_an_instant_that_finds_the_job_paused_meanwhile_is_skipped(
     """
     await api.create(schedule=HOURLY)
     [batch] = await services.batches.of_project(house.workspace.id, "demo")
-    await services.batches.pause(batch)
+    await services.batches.pause(batch, by="an operator")
     await fire(api, schedules)
 
     assert (await runs(api), await outcomes(house)) == ([], ["skipped"])
