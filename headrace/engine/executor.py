@@ -243,7 +243,7 @@ class Executor:
         async def keep(lines: list[LogLine]) -> None:
             nonlocal seq
             entries = [LogEntry(line + each.number, each.at, each.stage, each.stream, each.text) for each in lines]
-            await self._logs.append(work.job.id, seq + 1, entries)
+            await self._logs.append(work.job.id, seq + 1, entries, token=work.claim.token)
             seq += 1
 
         limit = min((step.limits.log_bytes for step in work.plan.steps), default=LogLimits().job_bytes)

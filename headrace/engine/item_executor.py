@@ -185,7 +185,7 @@ class ItemExecutor:
         async def keep(lines: list[LogLine]) -> None:
             nonlocal seq
             entries = [LogEntry(line + each.number, each.at, each.stage, each.stream, each.text) for each in lines]
-            await self._logs.append(job_id, seq + 1, entries, step=ordinal)
+            await self._logs.append(job_id, seq + 1, entries, step=ordinal, token=work.claim.token)
             seq += 1
 
         async def hold(lines: list[LogLine]) -> None:

@@ -63,24 +63,31 @@ class Logs:
         )
         return (row["seq"], row["line"]) if row else (0, 0)
 
-    async def append(self, job_id: UUID, seq: int, entries: Sequence[LogEntry], *, step: int = JOB) -> None:
+    async def append(
+        self, job_id: UUID, seq: int, entries: Sequence[LogEntry], *, step: int = JOB, token: int = 0
+    ) -> None:
         """
-        Keep *entries* as chunk *seq*; a chunk that another attempt wrote before is left as it is.
+        Keep *entries* as chunk *seq*, once; nothing of an attempt that is not the job's, or the item's, any more.
+
+        *token* is the fencing token of the attempt whose lines they are, 0 before the first. Each attempt writes files of its own.
         """
         data = await asyncio.to_thread(_pack, entries)
         folder = f"logs/{job_id}" if step == JOB else f"logs/{job_id}/items/{step}"
-        path = f"{folder}/{seq:06d}.jsonl.gz"
+        path = f"{folder}/{seq:06d}-{token}.jsonl.gz"
         await self._files.put(path, data)
         await self._database.run(
             """
             insert into log_chunk (job_id, step, seq, first_line, line_count, bytes, path, first_at, last_at)
-            values (%(job_id)s, %(step)s, %(seq)s, %(first_line)s, %(line_count)s, %(bytes)s, %(path)s, %(first_at)s, %(last_at)s)
+            select %(job_id)s, %(step)s, %(seq)s, %(first_line)s, %(line_count)s, %(bytes)s, %(path)s, %(first_at)s, %(last_at)s
+            where %(token)s = case when %(step)s < 0 then (select attempt from job where id = %(job_id)s)
+                              else (select attempt from step where job_id = %(job_id)s and ordinal = %(step)s) end
             on conflict do nothing
             """,
             {
                 "job_id": job_id,
                 "step": step,
                 "seq": seq,
+                "token": token,
                 "first_line": entries[0].number,
                 "line_count": len(entries),
                 "bytes": len(data),

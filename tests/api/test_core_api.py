@@ -106,7 +106,8 @@ async def test_a_failed_job_shows_why(client: httpx2.AsyncClient, house: House) 
 async def test_events_and_logs_are_read_from_where_one_left_off(client: httpx2.AsyncClient, house: House) -> None:
     work = await house.started()
     at = datetime(2024, 1, 2, tzinfo=UTC)
-    await house.logs.append(work.job.id, 1, [LogEntry(n, at, "sync", "tap.stderr", f"line {n}") for n in (1, 2, 3)])
+    lines = [LogEntry(n, at, "sync", "tap.stderr", f"line {n}") for n in (1, 2, 3)]
+    await house.logs.append(work.job.id, 1, lines, token=work.claim.token)
     place = f"/api/v1/jobs/{work.job.id}"
 
     events = (await client.get(f"{place}/events")).json()

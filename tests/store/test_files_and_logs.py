@@ -214,3 +214,19 @@ async def test_a_chunk_is_kept_as_first_written(logs: tuple[Logs, Database]) -> 
     await asyncio.gather(log.append(job_id, 1, lines), log.append(job_id, 1, lines))
 
     assert [line.text for line in await log.read(job_id)] == ["once"]
+
+
+async def test_an_attempt_that_slept_leaves_the_lines_of_the_next_as_they_are(logs: tuple[Logs, Database]) -> None:
+    """
+    What a worker still wanted to write when it was stopped is refused when another has taken over, before that has written and after.
+    """
+    log, database = logs
+    job_id = await make_job(database)
+    await database.run("update job set attempt = 2 where id = %(id)s", {"id": job_id})
+
+    await log.append(job_id, 1, [LogEntry(1, NOON, "sync", "tap.stderr", "slept")], token=1)
+    assert await log.last_line(job_id) == (0, 0)
+    await log.append(job_id, 1, [LogEntry(1, NOON, "sync", "tap.stderr", "awake")], token=2)
+    await log.append(job_id, 1, [LogEntry(1, NOON, "sync", "tap.stderr", "slept")], token=1)
+
+    assert [line.text for line in await log.read(job_id)] == ["awake"]

@@ -332,7 +332,7 @@ async def test_results_name_the_log_and_the_trace_of_each_run(api: Any) -> None:
     lines = [
         LogEntry(number, job.created_at, "map", "automation.stdout", f"line {number}") for number in range(1, 1202)
     ]
-    await house.logs.append(job.id, 1, lines, step=0)
+    await house.logs.append(job.id, 1, lines, step=0, token=1)
     await house.files.put(f"{folder_of(job.id, job.created_at)}/items/000000/trace.zip", b"PK")
 
     address = (await api("GET", f"/jobs/demo-batch/runs/{run}")).json()["results"]["signed_url"]
