@@ -98,11 +98,12 @@ function fillVersion(row, version, mayDefine, roll) {
 }
 
 /** @param {import("./app.js").Stage} stage @param {string} path @param {string} name @param {Version} version */
-function askRollback({ api, weather }, path, name, version) {
+function askRollback({ api, root, weather }, path, name, version) {
   const text = "From the next job on. Jobs that wait or run keep what they were submitted with; every version stays and can be put in force again.";
   ask({ title: `Put version ${version.number} of ${name} in force?`, text, yes: "Put it in force" }, async () => {
     await api.post(`${path}/rollback`, { version: version.number });
     toast(`Version ${version.number} of ${name} is in force.`);
     weather.wakes.dispatchEvent(new Event("again"));
+    return () => root.focus(); // the button goes
   });
 }

@@ -86,13 +86,14 @@ function fillRow(row, key, stage, again) {
 }
 
 /** @param {import("./app.js").Stage} stage @param {Key} key @param {() => void} again */
-function askRevoke({ api, me }, key, again) {
+function askRevoke({ api, me, root }, key, again) {
   const own = key.id === me.key_id ? " You are signed in with this one, and will have to sign in with another." : "";
   const text = `Whoever uses it is refused within seconds, and it cannot be given back. Jobs that it has started go on.${own}`;
   ask({ title: `Revoke ${key.name}?`, text, yes: "Revoke the key", grave: true }, async () => {
     await api.delete(`keys/${inPath(key.id)}`);
     toast(`${key.name} is revoked.`);
     again();
+    return () => root.focus(); // the button goes with its row
   });
 }
 
