@@ -11,7 +11,7 @@ import secrets
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from uuid import uuid4
 
@@ -49,11 +49,10 @@ from headrace.dialects.matatika.compile import DIALECT as MATATIKA
 from headrace.dialects.matatika.rerun import RenewMatatika, SubmitAgain
 from headrace.dialects.matatika.routes import matatika_wire
 from headrace.dialects.matatika.runnable import RunnablePipelines
-from headrace.engine.ticker import Ticker
 from headrace.http.server import create_app
 from headrace.http.services_bundle import Services
-from headrace.loop import every
 from headrace.parts import Parts, background, limits_of, new_id, now, parts
+from headrace.serve_duties import UNLOOKED_SECONDS, duties_of
 from headrace.serve_intuned import code_jobs_of, intuned_of
 from headrace.serve_matatika import Matatika, matatika_of
 from headrace.services.connections import Linking
@@ -101,35 +100,18 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
             # A try is ended within four fifths of its lease.
             lease=timedelta(seconds=settings.webhook_timeout_seconds / 0.8 + 10),
             pause=pause_of,
+            poll_seconds=UNLOOKED_SECONDS,
         )
         matatika = matatika_of(p)
         hotglue = hotglue_of(p, matatika, intuned)
-        ticker = Ticker(hotglue.schedules)
         app = web_app(p, hotglue, matatika, intuned)
         server = http_server(app, settings)
-        duties = [
-            p.admission.run(),
-            every(1.0, p.flows.reload, name="definitions"),
-            every(1.0, p.deployments.tick, name="deployments"),
-            every(1.0, code_jobs.tick, name="automations"),
-            every(10.0, intuned.schedules.tick, name="schedules of automations"),
-            every(600.0, p.retention.tick, name="retention"),
-            every(60.0, p.nodes.forget_dead, name="workers that are gone"),
-            every(1.0, ticker.tick, name="schedules"),
-            every(1.0, matatika.deployments.tick, name="Meltano projects"),
-            every(1.0, matatika.follow_ups.tick, name="what follows from pipelines"),
-            every(3600.0, matatika.project_retention.tick, name="old projects"),
-            every(2.0, matatika.desk.workspaces.tick, name="deleted workspaces"),
-            every(3600.0, matatika.desk.jobs.forget_strays, name="stray duties"),
-            every(3600.0, hotglue.schedules.forget_old, name="schedule history"),
-            dispatcher.run(),
-        ]
-        async with background(duties):
+        async with background(duties_of(p, dispatcher, hotglue, matatika, intuned, code_jobs)):
             serving = asyncio.create_task(server.serve(sockets=[listener] if listener else None))
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
-            server.should_exit = True
+            server.end()
             await serving
         await sender.close()
 
@@ -264,7 +246,26 @@ def http_server(app: ASGIApp, settings: Settings) -> QuietServer:
 
 
 class QuietServer(uvicorn.Server):
-    """uvicorn without its signal handlers: the process has its own."""
+    """
+    uvicorn without its signal handlers, for the process has its own, and without its ten looks a second whether it is to end.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._ending = asyncio.Event()
+
+    def end(self) -> None:
+        """
+        Answer what was asked, then end.
+        """
+        self.should_exit = True
+        self._ending.set()
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):  # which keeps the time that answers tell
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._ending.wait()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -17,6 +17,8 @@ from headrace.store.database import Connection, Database
 
 log = structlog.get_logger(__name__)
 
+_AGAIN_SECONDS = 1.0  # after a failure
+
 
 class Admission:
     """
@@ -65,6 +67,7 @@ class Admission:
         """
         Admit when woken, and whatever is found in a look every *every_seconds*, until cancelled.
         """
+        pause_seconds = min(every_seconds, _AGAIN_SECONDS)
         while True:
             woken = True
             try:
@@ -78,7 +81,7 @@ class Admission:
                     await self.tick()
             except RetriableError as error:
                 log.warning("admission waits for the database", reason=error.reason)
-                await asyncio.sleep(every_seconds)
+                await asyncio.sleep(pause_seconds)
             except Exception:  # the edge of the duty: one bad tick must not end it, or no job would ever start again
                 log.exception("admission failed")
-                await asyncio.sleep(every_seconds)
+                await asyncio.sleep(pause_seconds)

@@ -32,7 +32,7 @@ class Automations:
     def __init__(self, files: FileStore, *, folder: Path | None) -> None:
         self._files = files
         self._folder = folder
-        self._fingerprint = ""
+        self.fingerprint = ""
         self.projects: tuple[AutomationProject, ...] = ()
         self._problems: tuple[DefinitionError, ...] = ()
         self._resource_problems: tuple[DefinitionError, ...] = ()
@@ -60,7 +60,7 @@ class Automations:
         if self._folder is None:
             return False
         fingerprint = await asyncio.to_thread(project_files.fingerprint, self._folder)
-        if fingerprint == self._fingerprint:
+        if fingerprint == self.fingerprint:
             return False
         before = {project.folder: project for project in self.projects}
         found: list[AutomationProject] = []
@@ -73,7 +73,7 @@ class Automations:
                 _tell(problem)
                 if folder in before:
                     found.append(before[folder])
-        self.projects, self._problems, self._fingerprint = tuple(found), tuple(problems), fingerprint
+        self.projects, self._problems, self.fingerprint = tuple(found), tuple(problems), fingerprint
         return True
 
     def of_workspace(self, workspace: Workspace) -> list[AutomationProject]:

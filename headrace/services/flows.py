@@ -103,7 +103,7 @@ class Flows:
         self._home = home
         self._environ = environ
         self._new_id = new_id
-        self._fingerprint = ""
+        self.fingerprint = ""
         self.project = Project(folder=folder or Path())
         self.problems: tuple[DefinitionError, ...] = ()
         self._flows: dict[tuple[str, str], FlowDef] = {}
@@ -166,7 +166,7 @@ class Flows:
         """
         Whether the project folder has been read, or there is none to read.
         """
-        return self._folder is None or bool(self._fingerprint)
+        return self._folder is None or bool(self.fingerprint)
 
     def all(self) -> list[FlowDef]:
         deployed = {key: each.flow for key, each in self.deployed.flows.items()}
@@ -196,15 +196,15 @@ class Flows:
         if self._folder is None:
             return False
         fingerprint = await asyncio.to_thread(project_files.fingerprint, self._folder)
-        if fingerprint == self._fingerprint and not force:
+        if fingerprint == self.fingerprint and not force:
             return False
         result = await asyncio.to_thread(load_project, self._folder, self._environ, home=self._home)
         problems = list(result.problems)
-        await self._put_in_force(result.in_force(self.project if self._fingerprint else None), problems)
+        await self._put_in_force(result.in_force(self.project if self.fingerprint else None), problems)
         self.problems = tuple(problems)
         for problem in problems:
             log.error("definition refused", reason=problem.reason, instruction=problem.instruction, **problem.facts)
-        self._fingerprint = fingerprint
+        self.fingerprint = fingerprint
         return True
 
     async def _put_in_force(self, project: Project, problems: list[DefinitionError]) -> None:

@@ -155,7 +155,7 @@ class Schedules:
         """
         async with self._database.transaction() as connection:
             schedule, looked_at = await self._schedules.lock_due(connection, now=now)
-            present_since = self._look(looked_at)
+            present_since = self.looked(looked_at)
             if schedule is None:
                 return False
             verdict = self._decide(schedule, looked_at, present_since)
@@ -169,12 +169,12 @@ class Schedules:
         """
         return await self._schedules.forget_firings(older_than_days=_HISTORY_DAYS)
 
-    def _look(self, looked_at: datetime) -> datetime:
+    def looked(self, looked_at: datetime) -> datetime:
         """
-        Note a look; gives since when this node has been looking without a gap, so that slowness is no absence.
+        Note that somebody has looked for what is due; gives since when this node has done so without a gap: slowness is no absence.
         """
         last, self._looked_at = self._looked_at, looked_at
-        if self._present_since is None or last is None or not last <= looked_at <= last + self._grace:
+        if self._present_since is None or last is None or abs(looked_at - last) > self._grace:
             self._present_since = looked_at
         return self._present_since
 
