@@ -186,7 +186,9 @@ class TicketManager(manager.JobManager):
         try:
             yield refill
         except BaseException:  # it may have committed all the same, when the answer was lost
-            self._strays_possible = self._strays_possible or bool(taken)
+            if taken:
+                self._strays_possible = True
+                self._membership.on_announcement()
             raise
         else:
             self._held.update(job.id for job in taken if job.id is not None)

@@ -32,7 +32,7 @@ class Membership:
 
     Args:
         node: name of this machine or process, for people.
-        channel: where tickets are announced.
+        queue_name: of the tickets that it can be given.
         abandoned: whether this worker was asked to stop, so that nothing is worth waiting for.
         on_lost: ends the children of this process; called from another thread, and bears being called twice.
         on_live: told after each heartbeat until when this process may act, in `boot_seconds`.
@@ -44,7 +44,7 @@ class Membership:
         *,
         node: str,
         slots: int,
-        channel: str,
+        queue_name: str,
         liveness: Liveness,
         abandoned: Callable[[], bool],
         on_lost: Callable[[str], None],
@@ -53,7 +53,10 @@ class Membership:
         self._pool = pool
         self._node = node
         self._slots = slots
-        self._channel = channel
+        self._queue_name = queue_name
+        self._channel = (
+            f"procrastinate_queue_v1#{queue_name}"  # the engine's own name for where its tickets are announced
+        )
         self._liveness = liveness
         self._abandoned = abandoned
         self._on_lost = on_lost
@@ -198,16 +201,46 @@ class Membership:
     async def _beat(self, connection: psycopg.AsyncConnection[Any]) -> None:
         sent_at = boot_seconds()
         async with asyncio.timeout(self._liveness.answer_seconds):
-            rows = await ask(connection, "beat", worker_id=self.worker_id)
+            rows = await ask(connection, "beat", worker_id=self.worker_id, queue_name=self._queue_name)
         if not rows and not self.lost:
             self.gone(f"Worker {self.worker_id} was taken for dead.")
         self._watchdog.beat(sent_at)
         self._on_live(sent_at + self._liveness.exit_after_seconds)
+        if any(waits for _worker_id, waits in rows):
+            self.on_announcement()
         self.outage.over()
 
     async def _listen(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        async for _ in connection.notifies(timeout=self._liveness.beat_seconds):
-            self.on_announcement()
+        """
+        Pass announcements on until the next beat is due.
+
+        The driver's own wait looks at its socket ten times a second, so it is asked only once there is something to read.
+        """
+        until = self._loop.time() + self._liveness.beat_seconds
+        wait_seconds = 0.0  # at first for those that came with the answer to the beat
+        while True:
+            async for _ in connection.notifies(timeout=wait_seconds, stop_after=1):
+                self.on_announcement()
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._readable(connection)
+            except TimeoutError:
+                return
+            wait_seconds = max(0.0, until - self._loop.time())
+
+    async def _readable(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        readable = self._loop.create_future()
+        descriptor = connection.fileno()
+        self._loop.add_reader(descriptor, _end, readable)
+        try:
+            await readable
+        finally:
+            self._loop.remove_reader(descriptor)
+
+
+def _end(wait: asyncio.Future[None]) -> None:
+    if not wait.done():
+        wait.set_result(None)
 
 
 def _nothing() -> None:

@@ -55,7 +55,7 @@ def open_pool(conninfo: str, *, max_size: int = 4) -> AsyncConnectionPool[Any]:
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     return AsyncConnectionPool(
         conninfo,
-        min_size=1,
+        min_size=0,
         max_size=max_size,
         reconnect_timeout=2.0,
         kwargs={"autocommit": True, "application_name": "headrace-engine"},
@@ -75,7 +75,8 @@ class Node:
             this node may no longer act, with a sentence that says why; bears being called twice.
         on_live: told after each heartbeat until when this node may act, in `boot_seconds`; its children have to end then without it, should it
             be stopped.
-        poll_seconds: looks without an announcement this often, should one have gone astray.
+        poll_seconds: fetches without being told this often. Each heartbeat tells of a ticket whose announcement has gone astray, so this
+            is for what only a fetch finds: tickets that this worker holds and does not know of.
         grace_seconds: when asked to stop, how long running handlers may go on before they are cancelled.
     """
 
@@ -84,7 +85,7 @@ class Node:
     on_lost: Callable[[str], None]
     liveness: Liveness = field(default_factory=Liveness)
     on_live: Callable[[float], None] = lambda _until: None
-    poll_seconds: float = 2.0
+    poll_seconds: float = 30.0
     grace_seconds: float = 30.0
 
 
@@ -181,7 +182,7 @@ class ProcrastinateQueue:
                 self._pool,
                 node=node.name,
                 slots=node.slots,
-                channel=f"procrastinate_queue_v1#{self._queue_name}",
+                queue_name=self._queue_name,
                 liveness=node.liveness,
                 abandoned=lambda: stop.is_set() or halt.is_set(),
                 on_lost=node.on_lost,

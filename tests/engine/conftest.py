@@ -16,6 +16,7 @@ from engine_drill import DEADLINE_SECONDS, LISTENING, WorkerProcess, prepare, un
 from psycopg_pool import AsyncConnectionPool
 
 from headrace.core.queue import Handler
+from headrace.engine.liveness import Liveness
 from headrace.engine.procrastinate import Node, ProcrastinateQueue, open_pool
 
 
@@ -50,12 +51,13 @@ def working(queue: ProcrastinateQueue, url: str) -> Callable[..., Any]:
     """
     Run a handler as a worker in this process for the length of a `with`; it listens when it is entered.
 
-    Only announcements can explain progress: it polls once a minute unless the test says otherwise.
+    Only announcements can explain progress: it polls once a minute, and its heart beats seldom, unless the test says otherwise.
     """
 
     @asynccontextmanager
     async def working(handler: Handler, *, slots: int = 4, **options: Any) -> AsyncIterator[asyncio.Event]:
-        node = Node(name="here", slots=slots, on_lost=_never, **{"poll_seconds": 60.0, **options})
+        seldom: dict[str, Any] = {"poll_seconds": 60.0, "liveness": Liveness(ttl_seconds=240.0, beat_seconds=60.0)}
+        node = Node(name="here", slots=slots, on_lost=_never, **{**seldom, **options})
         stop = asyncio.Event()
         worker = asyncio.create_task(queue.work(handler, node=node, stop=stop))
         try:

@@ -690,6 +690,23 @@ async def test_a_worker_hears_again_after_its_listening_connection_was_cut(
         await record.seen("end")
 
 
+async def test_a_ticket_that_nobody_announced_is_found_by_the_next_heartbeat(
+    queue: ProcrastinateQueue, connection: Connection, working: Working
+) -> None:
+    """
+    A lost announcement costs one beat, not the ticket.
+    """
+    record = Recorder()
+    async with working(record, liveness=Liveness(ttl_seconds=4.0, beat_seconds=0.2)):
+        await connection.execute("ALTER TABLE procrastinate_jobs DISABLE TRIGGER USER")
+        await queue.put(connection, [Ticket("unheard", 1)])
+        await connection.execute("ALTER TABLE procrastinate_jobs ENABLE TRIGGER USER")
+        await connection.commit()
+        await record.seen("end")
+
+    assert [ticket.job_id for ticket in record.tickets] == ["unheard"]
+
+
 async def test_a_fetch_whose_answer_was_lost_loses_no_ticket(
     queue: ProcrastinateQueue, connection: Connection, working: Working, pool: AsyncConnectionPool[Any]
 ) -> None:
