@@ -27,8 +27,9 @@ Connection = psycopg.AsyncConnection[DictRow]
 
 # A migration's exit code for "not now"; see migrations/upgrade.py, which is too heavy to import here.
 _EXIT_UNAVAILABLE = 75
-# A connection used so lately is lent again without asking whether it lives, which would double the way of a small read.
-_FRESH_SECONDS = 1.0
+# A connection used so lately is lent again without asking whether it lives, which would double the way of a small read: longer than the pauses
+# between the looks of an idle server.
+_FRESH_SECONDS = 3.0
 # Each connection is a process of the database with some megabytes of its own: what a burst has opened is not kept for long.
 _SPARE_SECONDS = 60.0
 # A transaction that goes on for so long without a statement is that of a process which sleeps, or of a machine which is gone. It may hold the lock
