@@ -8,6 +8,10 @@ The roles of a process; what only one of them needs is imported by that one alon
 
 from __future__ import annotations
 
+import headrace.lean  # noqa: F401 - before whatever imports structlog
+
+# isort: split
+
 import asyncio
 import importlib
 import os

@@ -84,6 +84,10 @@ def up(
     The database is embedded, unless HEADRACE_DATABASE_URL names one.
     """
     settings = read_settings(home=home, project=project, port=port, host=host)
+    import headrace.lean  # noqa: F401 - before whatever imports structlog
+
+    # isort: split
+
     from headrace.telemetry import configure_logging
     from headrace.up import run_up
 
