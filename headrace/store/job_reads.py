@@ -113,6 +113,8 @@ async def history(
     }
     given = {name: (clause, value) for name, (clause, value) in wanted.items() if value is not None}
     where = sql.SQL(" and ").join(clause for clause, _ in given.values()) if given else sql.SQL("true")
+    if workspace_id is None:
+        where = sql.SQL(_OF_EVERY_WORKSPACE).format(where)
     query = sql.SQL("{} where {} order by j.seq desc limit %(limit)s").format(sql.SQL(statement("read_job")), where)
     parameters = {name: value for name, (_, value) in given.items()} | {"limit": limit, "newest": before_seq}
     async with database.connection() as connection:
@@ -120,10 +122,20 @@ async def history(
     return [job_of(row) for row in rows]
 
 
+# The newest of each workspace stand in an index; without a workspace all jobs there ever were would be put in order.
+_OF_EVERY_WORKSPACE = """
+    j.id = any(array(
+      select newest.id from workspace of cross join lateral (
+        select j.id, j.seq from job j where j.workspace_id = of.id and {} order by j.seq desc limit %(limit)s) newest
+      order by newest.seq desc limit %(limit)s))
+"""
+
 _HAS_TEXT = """
     (j.name ilike %(text)s or j.definition ilike %(text)s or j.tenant_id ilike %(text)s or j.public_id ilike %(text)s
      or j.id::text ilike %(text)s)
-    and j.seq > coalesce(%(newest)s::bigint, (select max(seq) from job)) - 100000
+    and j.seq > coalesce(%(newest)s::bigint, (
+      select max(newest.seq) from workspace of cross join lateral (
+        select seq from job where workspace_id = of.id order by seq desc limit 1) newest)) - 100000
 """
 
 
@@ -138,7 +150,7 @@ async def count_standing(database: Database, workspace_id: UUID | None) -> dict[
     """
     Count the jobs that have not ended, and those that ended within a day, by state; None is every workspace.
     """
-    rows = await database.all(statement("count_standing"), {"workspace_id": workspace_id})
+    rows = await database.all(statement("count_standing"), {"workspace_id": workspace_id, "ended": True})
     return {JobState(row["state"]): row["jobs"] for row in rows}
 
 
@@ -168,9 +180,8 @@ async def count_unfinished(connection: Connection) -> dict[JobState, int]:
     """
     Count the jobs of every workspace that have not ended, by state; a state without jobs is left out.
     """
-    rows = await (
-        await connection.execute("select state, count(*) as jobs from job where finished_at is null group by state")
-    ).fetchall()
+    parameters = {"workspace_id": None, "ended": False}
+    rows = await (await connection.execute(statement("count_standing"), parameters)).fetchall()
     return {JobState(row["state"]): row["jobs"] for row in rows}
 
 
