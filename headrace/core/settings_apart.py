@@ -6,7 +6,7 @@ They go with the job's sealed inputs, and come back when the job is begun.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -21,6 +21,8 @@ def take_out(plan: Plan) -> tuple[Plan, dict[str, dict[str, Any]]]:
     Give a plan whose connectors have no settings, and the settings by the names of sealed inputs.
     """
     found: dict[str, dict[str, Any]] = {}
+    if not any(spec.settings for step in plan.steps for spec in _connectors(step)):
+        return plan, found  # most plans, and the next lines make each of their steps anew
 
     def without(spec: ConnectorSpec) -> ConnectorSpec:
         if not spec.settings:
@@ -29,7 +31,7 @@ def take_out(plan: Plan) -> tuple[Plan, dict[str, dict[str, Any]]]:
         return replace(spec, settings={})
 
     bare = tuple(_each(step, without) for step in plan.steps)
-    return (replace(plan, steps=bare), found) if found else (plan, {})
+    return replace(plan, steps=bare), found
 
 
 def put_back(plan: Plan, sealed: Mapping[str, Any]) -> Plan:
@@ -44,6 +46,19 @@ def put_back(plan: Plan, sealed: Mapping[str, Any]) -> Plan:
         return replace(spec, settings=settings) if settings else spec
 
     return replace(plan, steps=tuple(_each(step, complete) for step in plan.steps))
+
+
+def _connectors(step: AnyStep) -> Iterable[ConnectorSpec]:
+    match step:
+        case Discover() | Sync():
+            return (step.connector,)
+        case Script(target=ConnectorSpec() as target):
+            return (target,)
+        case Export():
+            return [target.connector for target in step.targets]
+        case Pipe():
+            return (step.tap, step.target)
+    return ()
 
 
 def _each(step: AnyStep, change: Callable[[ConnectorSpec], ConnectorSpec]) -> AnyStep:

@@ -24,19 +24,19 @@ from headrace.core.plan import ConnectorSpec
 from headrace.services.announcements import seal_webhooks
 from headrace.services.deployed import Deployed
 from headrace.store import project_files
-from headrace.store.connections import Connections, Role, TenantOfFlow
-from headrace.store.connections import Linked as Linked  # dialects name it too, and may not ask the store
+from headrace.store.connections import Connections, Held, Role, TenantOfFlow, held_by_tenants
+from headrace.store.connections import LinkOutline as LinkOutline  # dialects name it too, and may not ask the store
 from headrace.store.database import Connection, Database
 from headrace.store.files import FileStore
 from headrace.store.gathered import Gathered
 from headrace.store.project import load_project
 from headrace.store.sealing import Sealer
-from headrace.store.tenants import metadata_of
 from headrace.store.workspaces import Workspace, Workspaces
 
 log = structlog.get_logger(__name__)
 
 SHARED_TENANT = "default"
+_NOTHING = (Held(), Held())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,20 +57,11 @@ class FlowOfTenant:
     flow: FlowDef
     tenant: str
     connectors: Mapping[str, ConnectorSpec]
-    links: tuple[Linked, ...]
-    shared_links: tuple[Linked, ...] = ()
+    links: tuple[LinkOutline, ...]
+    shared_links: tuple[LinkOutline, ...] = ()
     script: str | None
     variables: Mapping[str, str]
     metadata: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Held:
-    """What the store keeps of a tenant for a run of a flow; the fields are those of `FlowOfTenant`."""
-
-    links: tuple[Linked, ...]
-    shared_links: tuple[Linked, ...]
-    metadata: Mapping[str, Any] | None
 
 
 class Flows:
@@ -110,6 +101,7 @@ class Flows:
         self._scripts: dict[tuple[str, str], str] = {}
         self.deployed = Deployed()
         self._held = Gathered(self._read_held)
+        self._for_plans: dict[str, tuple[Project, Deployed, Mapping[str, ConnectorSpec]]] = {}
 
     async def of_tenant(self, workspace: Workspace, flow_id: str, tenant: str) -> FlowOfTenant:
         """
@@ -117,33 +109,43 @@ class Flows:
             NotFoundError: there is no such flow.
         """
         flow = self.flow(workspace, flow_id)
-        held = await self._held.get((workspace.id, flow_id, tenant))
-        assert held is not None  # noqa: S101 - the read answers for every key
+        held, shared = await self._held.get((workspace.id, flow_id, tenant)) or _NOTHING
         return FlowOfTenant(
             workspace=workspace,
             flow=flow,
             tenant=tenant,
-            connectors={name: _for_plans(spec) for name, spec in self.connectors(workspace.name).items()},
+            connectors=self._connectors_for_plans(workspace.name),
             links=held.links,
-            shared_links=held.shared_links,
+            shared_links=shared.links,
             script=self._script_of(workspace.name, flow_id),
             variables=workspace.definition.get("environment", {}),
             metadata=held.metadata,
         )
 
-    async def _read_held(self, tenants: Sequence[TenantOfFlow]) -> Mapping[TenantOfFlow, _Held]:
+    async def _read_held(self, tenants: Sequence[TenantOfFlow]) -> Mapping[TenantOfFlow, tuple[Held, Held]]:
+        """
+        Read what each tenant holds, and what the tenant `default` holds beside it.
+        """
         shared = {(workspace, flow, SHARED_TENANT) for workspace, flow, _tenant in tenants}
         async with self._database.connection() as connection:
-            links = await self._connections.of_tenants(connection, [*{*tenants, *shared}])
-            metadata = await metadata_of(connection, [*{(workspace, tenant) for workspace, _flow, tenant in tenants}])
+            found = await held_by_tenants(connection, [*{*tenants, *shared}])
         return {
-            (workspace, flow, tenant): _Held(
-                links=tuple(links[workspace, flow, tenant]),
-                shared_links=tuple(links[workspace, flow, SHARED_TENANT]) if tenant != SHARED_TENANT else (),
-                metadata=metadata.get((workspace, tenant)),
+            (workspace, flow, tenant): (
+                found[workspace, flow, tenant],
+                found[workspace, flow, SHARED_TENANT] if tenant != SHARED_TENANT else Held(),
             )
             for workspace, flow, tenant in tenants
         }
+
+    def _connectors_for_plans(self, workspace: str) -> Mapping[str, ConnectorSpec]:
+        """
+        Give the connectors of a workspace as plans hold them; made anew only when other definitions are in force.
+        """
+        known = self._for_plans.get(workspace)
+        if known is None or known[0] is not self.project or known[1] is not self.deployed:
+            made = {name: _for_plans(spec) for name, spec in self.connectors(workspace).items()}
+            known = self._for_plans[workspace] = (self.project, self.deployed, made)
+        return known[2]
 
     def flow(self, workspace: Workspace, flow_id: str) -> FlowDef:
         """

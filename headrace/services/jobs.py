@@ -123,7 +123,8 @@ class Jobs:
             raise RootTakenError("Another job has this root.", "Submit it again with a new one.") from None
         if refused:
             return Submission(await self.get(new.id, workspace_id=new.workspace_id))
-        self._admission.wake()
+        if written.ready:  # else whoever ends the job before it lets it through
+            self._admission.wake()
         return Submission(_as_submitted(new, plan, written), queued=not written.ready)
 
     async def _write(self, entry: Entry) -> tuple[Submitted, bool]:

@@ -15,10 +15,11 @@ from datetime import datetime
 from typing import Any, Literal, LiteralString
 from uuid import UUID
 
+import msgspec
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from headrace.store.database import Connection, Database
+from headrace.store.database import Connection, Database, statement
 from headrace.store.sealing import Sealer
 
 Role = Literal["source", "target", "connector"]
@@ -88,6 +89,51 @@ class Linked:
     generation: int = 1
     created_at: datetime | None = None
     updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkOutline:
+    """
+    What a plan has to know of a connection; all else is read when the job begins. See `Linked` for the fields both share.
+
+    Attributes:
+        bookmarked: a job has left a bookmark.
+    """
+
+    id: UUID
+    role: Role
+    connector: str
+    bookmarked: bool = False
+    dangling: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """
+    What the store keeps of a tenant for a plan.
+
+    Attributes:
+        links: oldest first.
+        metadata: facts about the tenant; None when nobody gave any.
+    """
+
+    links: tuple[LinkOutline, ...] = ()
+    metadata: dict[str, Any] | None = None
+
+
+_decode_held = msgspec.json.Decoder(Held).decode
+
+
+async def held_by_tenants(connection: Connection, tenants: Sequence[TenantOfFlow]) -> dict[TenantOfFlow, Held]:
+    """
+    Read what each of several tenants holds for a plan of a flow; there is an answer for each.
+    """
+    asked = [
+        {"workspace_id": workspace_id, "flow_id": flow_id, "tenant_id": tenant}
+        for workspace_id, flow_id, tenant in tenants
+    ]
+    rows = await (await connection.execute(statement("held_by_tenants"), {"asked": Jsonb(asked)})).fetchall()
+    return {(row["workspace_id"], row["flow_id"], row["tenant_id"]): _decode_held(row["held"]) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,29 +218,14 @@ class Connections:
         """
         List what a tenant has linked in a flow, oldest first.
         """
-        async with self._database.connection() as connection:
-            return (await self.of_tenants(connection, [(workspace_id, flow_id, tenant)]))[workspace_id, flow_id, tenant]
-
-    async def of_tenants(
-        self, connection: Connection, tenants: Sequence[TenantOfFlow]
-    ) -> dict[TenantOfFlow, list[Linked]]:
-        """
-        List what each of several tenants has linked in a flow, oldest first.
-        """
-        workspaces, flows, names = zip(*tenants, strict=True)
-        rows = await connection.execute(
+        rows = await self._database.all(
             f"""
-            {_SELECT} where (c.workspace_id, c.flow_id, c.tenant_id)
-              in (select * from unnest(%(workspaces)s::uuid[], %(flows)s::text[], %(tenants)s::text[]))
+            {_SELECT} where c.workspace_id = %(workspace_id)s and c.flow_id = %(flow_id)s and c.tenant_id = %(tenant)s
             order by c.created_at, c.id
             """,
-            {"workspaces": list(workspaces), "flows": list(flows), "tenants": list(names)},
+            {"workspace_id": workspace_id, "flow_id": flow_id, "tenant": tenant},
         )
-        linked: dict[TenantOfFlow, list[Linked]] = {tenant: [] for tenant in tenants}
-        async for row in rows:
-            one = self._linked(row)
-            linked[one.workspace_id, one.flow_id, one.tenant].append(one)
-        return linked
+        return [self._linked(row) for row in rows]
 
     async def read(self, connection: Connection, connection_id: UUID) -> Linked | None:
         """

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 from headrace.store import submits
 from headrace.store.database import Connection, Database
 from headrace.store.submits import Entry, Submitted
+
+# To plan the statement takes longer than to run it for one job, and no list of jobs makes a better plan than another.
+_FOR_MANY: LiteralString = (
+    "select set_config('lock_timeout', %(ms)s, true), set_config('plan_cache_mode', 'force_generic_plan', true)"
+)
 
 Asked = tuple[Entry, "asyncio.Future[Submitted | None]"]
 
@@ -84,7 +89,7 @@ class GatheredSubmits:
         try:
             async with connection.transaction():
                 patience = {"ms": f"{self._patience_seconds * 1e3:.0f}"}
-                await connection.execute("select set_config('lock_timeout', %(ms)s, true)", patience)
+                await connection.execute(_FOR_MANY, patience)
                 return await submits.submit_many(connection, entries)
         except Exception:  # whatever one of them cannot have, the others may
             if connection.broken:

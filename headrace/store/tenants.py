@@ -56,24 +56,6 @@ class Tenant:
         )
 
 
-async def metadata_of(
-    connection: Connection, tenants: Sequence[tuple[UUID, str]]
-) -> dict[tuple[UUID, str], dict[str, Any]]:
-    """
-    Read the metadata of tenants, each its workspace and id, alone: every job wants it. Those without any are left out.
-    """
-    workspaces, names = zip(*tenants, strict=True)
-    rows = await connection.execute(
-        """
-        select workspace_id, tenant_id, metadata from tenant
-        where (workspace_id, tenant_id) in (select * from unnest(%(workspaces)s::uuid[], %(tenants)s::text[]))
-          and metadata is not null
-        """,
-        {"workspaces": list(workspaces), "tenants": list(names)},
-    )
-    return {(row["workspace_id"], row["tenant_id"]): row["metadata"] async for row in rows}
-
-
 class Tenants:
     """
     The table `tenant`; a tenant is also whoever has linked anything.

@@ -35,7 +35,7 @@ from headrace.dialects.hotglue.asking import Asked
 from headrace.dialects.hotglue.ids import job_name, job_root
 from headrace.dialects.hotglue.retries import again
 from headrace.dialects.hotglue.wire import RunRequest, as_date_time, as_variables
-from headrace.services.flows import FlowOfTenant, Linked
+from headrace.services.flows import FlowOfTenant, LinkOutline
 
 DIALECT: Final = "hotglue"
 API_TAP: Final = "api"
@@ -59,7 +59,7 @@ def compile_run(of: FlowOfTenant, request: RunRequest, asked: Asked) -> tuple[Ne
     return run.job(), run.plan()
 
 
-def choose_source(of: FlowOfTenant, request: RunRequest) -> Linked | None:
+def choose_source(of: FlowOfTenant, request: RunRequest) -> LinkOutline | None:
     """
     Find the source to read; None is the API tap, whose data come with the request.
 
@@ -86,7 +86,7 @@ def choose_source(of: FlowOfTenant, request: RunRequest) -> Linked | None:
     return None
 
 
-def choose_targets(of: FlowOfTenant) -> list[tuple[str, Linked | None]]:
+def choose_targets(of: FlowOfTenant) -> list[tuple[str, LinkOutline | None]]:
     """
     List the targets to write, in the flow's order, each with its connection.
 
@@ -245,7 +245,7 @@ class _Run:
             ),
         )
 
-    def _source_config(self, source: Linked) -> ConfigRef:
+    def _source_config(self, source: LinkOutline) -> ConfigRef:
         dates = {"start_date": self._date("override_start_date"), "end_date": self._date("override_end_date")}
         return ConfigRef(
             connection=str(source.id),
@@ -265,7 +265,7 @@ class _Run:
 
     def _sync_type(self) -> str:
         # A hint until the sync has begun: another job of the tenant may leave a bookmark in the meantime.
-        bookmarked = self._source is not None and self._source.bookmark is not None and self._bookmark() == "use"
+        bookmarked = self._source is not None and self._source.bookmarked and self._bookmark() == "use"
         return self._told_sync_type() or ("incremental_sync" if bookmarked else "full_sync")
 
     def _date(self, field: str) -> str | None:

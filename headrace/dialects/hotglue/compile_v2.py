@@ -23,7 +23,7 @@ from headrace.dialects.hotglue.connector_names import Side, definition_of
 from headrace.dialects.hotglue.ids import job_name
 from headrace.dialects.hotglue.run import Compile
 from headrace.dialects.hotglue.wire import RunRequest, check_id, decode_run
-from headrace.services.flows import FlowOfTenant, Linked
+from headrace.services.flows import FlowOfTenant, LinkOutline
 
 JobType = Literal["read", "write"]
 
@@ -111,7 +111,7 @@ def compile_connector_run(of: FlowOfTenant, run: ConnectorRun, asked: Asked) -> 
     return replace(new, details=details, name=name), msgspec.structs.replace(plan, variables={**plan.variables, **told})
 
 
-def _chosen(of: FlowOfTenant, run: ConnectorRun) -> tuple[ConnectorSpec, Linked]:
+def _chosen(of: FlowOfTenant, run: ConnectorRun) -> tuple[ConnectorSpec, LinkOutline]:
     """
     Find the connection that is meant, and the definition by which it does what is asked.
 
@@ -137,18 +137,18 @@ def _chosen(of: FlowOfTenant, run: ConnectorRun) -> tuple[ConnectorSpec, Linked]
     )
 
 
-def _candidates(of: FlowOfTenant, job_type: JobType) -> list[Linked]:
+def _candidates(of: FlowOfTenant, job_type: JobType) -> list[LinkOutline]:
     role = "source" if job_type == "read" else "target"
     connectors = [link for link in of.links if link.role == "connector"]
     return connectors + [link for link in of.links if link.role == role]
 
 
-def _reading(of: FlowOfTenant, spec: ConnectorSpec, link: Linked) -> FlowOfTenant:
+def _reading(of: FlowOfTenant, spec: ConnectorSpec, link: LinkOutline) -> FlowOfTenant:
     source = replace(link, role="source", connector=spec.name)
     return replace(of, links=(source, *(other for other in of.links if other.role == "target")))
 
 
-def _writing(of: FlowOfTenant, spec: ConnectorSpec, link: Linked) -> FlowOfTenant:
+def _writing(of: FlowOfTenant, spec: ConnectorSpec, link: LinkOutline) -> FlowOfTenant:
     target = replace(link, role="target", connector=spec.name)
     sources = tuple(other for other in of.links if other.role == "source")
     # A source of tenant `default` is not taken: tenants that shared its bookmark would take each other's rows. A symlink to it has its own.

@@ -33,7 +33,7 @@ def job_root(*, tenant: str, flow: str, job_id: str, at: datetime) -> str:
     """
     Give the path that hotglue calls `s3_root` and `job_root`; *at* is the UTC time of creation.
     """
-    when = f"{at:%Y}/{at:%m}/{week_of_month(at.date())}/{at:%d}/{at:%H}"
+    when = f"{at.year:04}/{at.month:02}/{week_of_month(at.date())}/{at.day:02}/{at.hour:02}"
     return f"{tenant}/flows/{flow}/jobs/{when}/{job_id}"
 
 

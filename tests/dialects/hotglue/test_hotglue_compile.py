@@ -21,7 +21,7 @@ from headrace.core.plan import ConnectorSpec, Export, Limits, OnTaken, Payload, 
 from headrace.dialects.hotglue.asking import Asked
 from headrace.dialects.hotglue.compile import compile_run
 from headrace.dialects.hotglue.wire import decode_run
-from headrace.services.flows import FlowOfTenant, Linked
+from headrace.services.flows import FlowOfTenant, LinkOutline
 from headrace.store.workspaces import Workspace
 
 WORKSPACE = Workspace(UUID(int=1), "demo", {})
@@ -33,20 +33,8 @@ def connector(name: str, kind: Any) -> ConnectorSpec:
     return ConnectorSpec(name=name, kind=kind, install=(f"git+https://user:token@host/{name}.git",))
 
 
-def linked(role: Any, name: str, tenant: str = "acme", *, bookmark: dict[str, Any] | None = None) -> Linked:
-    return Linked(
-        id=uuid4(),
-        workspace_id=WORKSPACE.id,
-        flow_id="flights",
-        tenant=tenant,
-        role=role,
-        connector=name,
-        config={},
-        catalog=None,
-        field_map=None,
-        bookmark=bookmark,
-        disconnected=False,
-    )
+def linked(role: Any, name: str, *, bookmarked: bool = False) -> LinkOutline:
+    return LinkOutline(id=uuid4(), role=role, connector=name, bookmarked=bookmarked)
 
 
 FLOW = FlowDef(
@@ -134,7 +122,7 @@ def test_where_a_target_is_linked_only_linked_ones_are_written(
     of = replace(
         OF,
         links=(*OF.links, *(linked("target", name) for name in links)),
-        shared_links=tuple(linked("target", name, "default") for name in shared),
+        shared_links=tuple(linked("target", name) for name in shared),
     )
     _, plan = compiled(of)
 
@@ -144,7 +132,7 @@ def test_where_a_target_is_linked_only_linked_ones_are_written(
 
 
 def test_the_tenants_own_target_goes_before_the_shared_one() -> None:
-    own, shared = linked("target", "target-x"), linked("target", "target-x", "default")
+    own, shared = linked("target", "target-x"), linked("target", "target-x")
     _, plan = compiled(replace(OF, links=(*OF.links, own), shared_links=(shared,)))
 
     export = plan.steps[-1]
@@ -201,7 +189,7 @@ def test_dates_and_the_saved_state(body: dict[str, Any], bookmark: str, extra: d
     """
     A start date goes before the saved state without forgetting it; a reset forgets it.
     """
-    of = replace(OF, links=(linked("source", "tap-a", bookmark={"at": 1}),))
+    of = replace(OF, links=(linked("source", "tap-a", bookmarked=True),))
     job, plan = compiled(of, **body)
 
     sync = plan.steps[0]
