@@ -78,9 +78,7 @@ class ItemWorker:
             OvertakenError: another worker has claimed the item.
         """
         assert ticket.step is not None  # noqa: S101 - `route` sends nothing else here
-        work = await self._attempts.claim(
-            UUID(ticket.job_id), ticket.step, node_id=self._node_id, node_name=self._node_name
-        )
+        work = await self._claim(UUID(ticket.job_id), ticket.step, hold)
         if work is None:
             return
         with structlog.contextvars.bound_contextvars(job=ticket.job_id, item=work.item.id, attempt=work.claim.token):
@@ -93,7 +91,24 @@ class ItemWorker:
                 raise
             except FencedError as error:
                 raise overtaken(error) from error
+            except RetriableError:  # the store of files is away, say: the item has not failed, and no worker has died
+                await lasting(lambda: self._attempts.hand_back(work.claim))
+                raise
             await self._settle(work, end, hold)
+
+    async def _claim(self, job_id: UUID, ordinal: int, hold: queue.Claim) -> ItemWork | None:
+        """
+        Claim an item. Cancelled meanwhile, it is claimed all the same, and given back: else it would be the item of a worker that is not there.
+        """
+        claim = self._attempts.claim(job_id, ordinal, node_id=self._node_id, node_name=self._node_name)
+        claiming = asyncio.ensure_future(claim)
+        try:
+            return await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            work = await claiming
+            if work is not None and not hold.lost:
+                await lasting(lambda: self._attempts.hand_back(work.claim))
+            raise
 
     async def _run(self, work: ItemWork) -> ItemEnd:
         if work.item.crashes >= self._max_crashes:

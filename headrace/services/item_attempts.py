@@ -140,6 +140,13 @@ class ItemAttempts:
         async with self._database.connection() as connection:
             return await item_tries.standing(connection, claim)
 
+    async def hand_back(self, claim: ItemClaim) -> None:
+        """
+        Undo a claim whose ticket comes again; nothing happens when somebody else owns the item.
+        """
+        async with self._database.connection() as connection:
+            await item_tries.hand_back(connection, claim)
+
     async def settle(self, work: ItemWork, end: ItemEnd, *, ticket: queue.Claim, now: datetime) -> None:
         """
         End the try, and with the last item the job; put the items it asked for behind the others.

@@ -113,6 +113,14 @@ async def standing(connection: Connection, claim: ItemClaim) -> ItemStanding:
     return ItemStanding(fenced=row is None, cancel_requested=bool(row and row["cancel_requested_at"]))
 
 
+async def hand_back(connection: Connection, claim: ItemClaim) -> bool:
+    """
+    Undo a claim whose try came to nothing: its ticket comes again, and the next claim counts no crash. False when fenced.
+    """
+    row = await (await connection.execute(statement("hand_back_item"), _of(claim))).fetchone()
+    return row is not None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettledTry:
     """
