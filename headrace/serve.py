@@ -5,6 +5,7 @@ The role `serve`: every wire, the definitions, schedules and deliveries.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import random
 import secrets
@@ -106,6 +107,9 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
         hotglue = hotglue_of(p, matatika, intuned)
         app = web_app(p, hotglue, matatika, intuned)
         server = http_server(app, settings)
+        # What is there by now stays as long as the process; a collection that looks at all of it would hold up requests for a tenth of a second.
+        gc.collect()
+        gc.freeze()
         async with background(duties_of(p, dispatcher, hotglue, matatika, intuned, code_jobs)):
             serving = asyncio.create_task(server.serve(sockets=[listener] if listener else None))
             stopping = asyncio.create_task(stop.wait())
