@@ -2,7 +2,7 @@
 The server from outside: submits, polls, the way to the first child process, and a take-over.
 
 One `headrace up` with its embedded database, durable as in production, on the loopback; the client is another process of the same
-machine and takes its share of it. Yardsticks of the same run: bare commits of one row for submits, `GET /healthz` for polls.
+machine and takes its share of it: see `callers`. Yardsticks of the same run: bare commits of one row for submits, `GET /healthz` for polls.
 """
 
 from __future__ import annotations
@@ -18,13 +18,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import psutil
 import psycopg
+
+from bench.callers import call, request
 
 Figure = dict[str, Any]
 
@@ -33,6 +37,7 @@ TENANTS = 64
 IDLE_RUNS = 40
 SUBMITS = 3000
 POLLS = 6000
+WARM_UPS = 400
 COMMITS = 300
 SPAWNS = 50
 SPAWN = "a bare sh -c :"
@@ -111,7 +116,12 @@ class Server:
         tree = [psutil.Process(self._process.pid), *psutil.Process(self._process.pid).children(recursive=True)]
         return sum(process.memory_full_info().pss for process in tree)
 
-    def cpu_seconds(self) -> float:
+    def cpu_seconds(self, role: str = "") -> float:
+        """
+        Tell what the whole tree has used so far, or one role of it.
+        """
+        if role:
+            return float(sum(self._role(role).cpu_times()[:2]))
         assert self._process is not None
         tree = [psutil.Process(self._process.pid), *psutil.Process(self._process.pid).children(recursive=True)]
         return sum(sum(process.cpu_times()[:2]) for process in tree)
@@ -129,8 +139,8 @@ async def _measure(server: Server) -> list[Figure]:
         return [
             *idle,
             *await _first_child(server, client, commits),
-            *await _submits(client, commits),
-            *await _polls(client),
+            *await _submits(server, client, commits),
+            *await _polls(server, client),
             *await _take_over(server, client),
         ]
 
@@ -170,40 +180,49 @@ async def _first_child(server: Server, client: aiohttp.ClientSession, commits: f
     ]
 
 
-async def _submits(client: aiohttp.ClientSession, commits: float) -> list[Figure]:
+async def _submits(server: Server, client: aiohttp.ClientSession, commits: float) -> list[Figure]:
     for tenant in range(2):  # both slots are taken, so that what is measured is the submit
         await _post(client, "stay", f"t{tenant}", {})
+    body = {"queue_if_active_job": True}
+    runs = [request("POST", f"/hotglue/demo/stamp/t{at}/jobs", key=KEY, body=body) for at in range(TENANTS)]
+    await call(server.port, _repeated(runs, WARM_UPS), at_once=32)
 
-    async def one(number: int) -> None:
-        await _post(client, "stamp", f"t{number % TENANTS}", {"queue_if_active_job": True})
-
-    rate, spent = await _rate(one, SUBMITS, at_once=32)
+    before = server.cpu_seconds("serve")
+    called = await call(server.port, _repeated(runs, SUBMITS), at_once=32)
+    cpu_ms = 1e3 * (server.cpu_seconds("serve") - before) / SUBMITS
     return [
-        _figure("durable submits over HTTP", rate, "/s", rate / commits, "bare commits of one connection"),
-        _figure("submit under load, p99", _quantile(spent, 99), "ms"),
+        _figure(
+            "durable submits over HTTP", called.rate, "/s", called.rate / commits, "bare commits of one connection"
+        ),
+        _figure("submit under load, p99", _quantile(called.spent, 99), "ms"),
+        _figure("submit: CPU of the API process", cpu_ms, "ms", cpu_ms / called.own_ms, "the callers' own"),
     ]
 
 
-async def _polls(client: aiohttp.ClientSession) -> list[Figure]:
+async def _polls(server: Server, client: aiohttp.ClientSession) -> list[Figure]:
     record = await _post(client, "stamp", "polled", {"queue_if_active_job": True})
     listed = record if "s3_root" in record else (await _listed(client))[0]
-    path = f"/hotglue/demo/stamp/{listed['tenant']}/jobs/status"
+    root = quote(listed["s3_root"], safe="")
+    poll = request("GET", f"/hotglue/demo/stamp/{listed['tenant']}/jobs/status?job_root={root}", key=KEY)
+    health = request("GET", "/healthz", key=KEY)
+    for each in (health, poll):
+        await call(server.port, _repeated([each], WARM_UPS), at_once=16)
 
-    async def poll(_number: int) -> None:
-        async with client.get(path, params={"job_root": listed["s3_root"]}) as answer:
-            assert answer.status == 200, await answer.text()
-            await answer.read()
-
-    async def health(_number: int) -> None:
-        async with client.get("/healthz") as answer:
-            await answer.read()
-
-    bare, _ = await _rate(health, POLLS, at_once=16)
-    rate, spent = await _rate(poll, POLLS, at_once=16)
+    bare = await call(server.port, _repeated([health], POLLS), at_once=16)
+    before = server.cpu_seconds("serve")
+    called = await call(server.port, _repeated([poll], POLLS), at_once=16)
+    cpu_ms = 1e3 * (server.cpu_seconds("serve") - before) / POLLS
     return [
-        _figure("status polls over HTTP", rate, "/s", rate / bare, "GET /healthz of the same server"),
-        _figure("status poll, p99", _quantile(spent, 99), "ms"),
+        _figure(
+            "status polls over HTTP", called.rate, "/s", called.rate / bare.rate, "GET /healthz of the same server"
+        ),
+        _figure("status poll, p99", _quantile(called.spent, 99), "ms"),
+        _figure("status poll: CPU of the API process", cpu_ms, "ms", cpu_ms / called.own_ms, "the callers' own"),
     ]
+
+
+def _repeated(requests: Sequence[bytes], count: int) -> Iterator[bytes]:
+    return islice(cycle(requests), count)
 
 
 async def _listed(client: aiohttp.ClientSession) -> list[dict[str, Any]]:
@@ -282,24 +301,6 @@ async def _ended(client: aiohttp.ClientSession, record: dict[str, Any]) -> None:
         await asyncio.sleep(0.02)
 
 
-async def _rate(act: Callable[[int], Awaitable[None]], count: int, *, at_once: int) -> tuple[float, list[float]]:
-    """
-    Do something *count* times, so many *at_once*: how often a second, and how many milliseconds each took.
-    """
-    numbers = iter(range(count))
-    spent: list[float] = []
-
-    async def go_on() -> None:
-        for number in numbers:
-            began = time.monotonic()
-            await act(number)
-            spent.append((time.monotonic() - began) * 1e3)
-
-    began = time.monotonic()
-    await asyncio.gather(*(go_on() for _ in range(at_once)))
-    return count / (time.monotonic() - began), spent
-
-
 def _quantile(values: list[float], percent: int) -> float:
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
 
@@ -318,7 +319,7 @@ def _write_project(folder: Path) -> None:
     }
     (folder / "headrace.yml").write_text(json.dumps({"workspaces": {"demo": {}}, "connectors": connectors}))
     for flow in ("stamp", "stay"):
-        link = {"sources": {f"tap-{flow}": {}}, "targets": {"target-none": {}}}
+        link: dict[str, Any] = {"sources": {f"tap-{flow}": {}}, "targets": {"target-none": {}}}
         tenants = dict.fromkeys([*(f"t{number}" for number in range(TENANTS)), "polled"], link)
         (folder / "flows" / flow).mkdir(parents=True)
         (folder / "flows" / flow / "flow.yml").write_text(
