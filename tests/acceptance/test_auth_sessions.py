@@ -9,8 +9,9 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+from acceptance.intuned_client import IntunedClient
 from acceptance.projects import ProjectFolder
-from acceptance.running_server import RunningServer, eventually, running
+from acceptance.running_server import eventually, running
 from acceptance.test_secrets_at_rest import database_folder, found
 
 PASSWORD = "login-s3cret-7d1be02f"
@@ -65,24 +66,8 @@ def write_project(folder: Path, site: Path) -> Path:
     return project
 
 
-class Client:
-    """The calls of Intuned's clients that the test needs."""
-
-    def __init__(self, server: RunningServer) -> None:
-        self._server = server
-
-    def __call__(self, method: str, path: str, body: Any = None) -> Any:
-        url = f"/intuned/api/v1/workspace/demo/projects/shop{path}"
-        reply = self._server.client.request(method, url, json=body)
-        assert reply.is_success, reply.text
-        return reply.json()
-
-    def ended(self, path: str) -> dict[str, Any]:
-        def over() -> dict[str, Any] | None:
-            result: dict[str, Any] = self("GET", path)
-            return result if result["status"] not in ("pending", "started", "in_progress") else None
-
-        return eventually(over, seconds=60, what=f"{path} has ended")
+class Client(IntunedClient):
+    """With single runs of the function."""
 
     def run(self, **parameters: Any) -> dict[str, Any]:
         body = {"api": "read", "parameters": parameters, "authSession": {"id": "ada"}, "retry": {"maximumAttempts": 1}}
@@ -99,7 +84,7 @@ def test_a_login_outlives_its_worker_and_is_never_in_plain_bytes(tmp_path: Path)
     project = write_project(tmp_path / "project", site)
     settings = {"HEADRACE_WORKER_TTL_SECONDS": "10", "HEADRACE_WORKER_BEAT_SECONDS": "0.5"}
     with running(tmp_path / "home", project, **settings) as server:
-        client = Client(server)
+        client = Client(server, "shop")
         started = client(
             "POST", "/auth-sessions/create", {"id": "ada", "parameters": {"user": "ada", "password": PASSWORD}}
         )

@@ -5,16 +5,16 @@ A job of Intuned's of 200 payloads that grows while it runs, struck again and ag
 from __future__ import annotations
 
 import json
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
+from acceptance.intuned_client import IntunedClient, listening
 from acceptance.projects import ProjectFolder
 from acceptance.running_server import RunningServer, eventually, running
 
@@ -79,60 +79,29 @@ class Sink:
         self.asked = 0
         self.taken: list[tuple[str, str, str]] = []
 
-    def take(self, body: dict[str, Any], delivery: str) -> int:
+    def take(self, body: dict[str, Any], headers: Message) -> int:
         self.asked += 1
         if self.asked % 37 == 0:
             return 503
-        self.taken.append((body["apiInfo"]["runId"], body["apiInfo"]["result"]["status"], delivery))
+        self.taken.append((body["apiInfo"]["runId"], body["apiInfo"]["result"]["status"], headers["webhook-id"]))
         return 204
 
 
 @pytest.fixture
 def sink() -> Iterator[tuple[str, Sink]]:
     kept = Sink()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            self.send_response(kept.take(body, self.headers["webhook-id"]))
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """
-            Say nothing.
-            """
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        thread = threading.Thread(target=listening.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{listening.server_port}/", kept
-        listening.shutdown()
-        thread.join()
+    with listening(kept.take) as url:
+        yield url, kept
 
 
 def call(server: RunningServer, method: str, path: str, body: Any = None) -> Any:
-    """
-    Make one call, again while the server comes back.
-    """
-
-    def asked() -> httpx2.Response | None:
-        try:
-            reply = server.client.request(method, f"/intuned/api/v1/workspace/demo/projects/demo{path}", json=body)
-        except httpx2.TransportError:
-            return None
-        return reply if reply.status_code < 500 else None
-
-    reply = eventually(asked, seconds=60, what=f"an answer to {method} {path}")
-    assert reply.is_success, reply.text
-    return reply.json()
+    return IntunedClient(server, "demo", patient=True)(method, path, body)
 
 
 def seen(server: RunningServer, run: str, what: str, is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    def look() -> dict[str, Any] | None:
-        found: dict[str, Any] = call(server, "GET", f"/jobs/big/runs/{run}")["jobRun"]
-        return found if is_so(found) else None
-
-    return eventually(look, seconds=300, what=what)
+    client = IntunedClient(server, "demo", patient=True)
+    record: dict[str, Any] = client.job_run("big", run, is_so, what=what, seconds=300)["jobRun"]
+    return record
 
 
 def many_ended(server: RunningServer, run: str, least: int) -> None:

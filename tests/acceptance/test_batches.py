@@ -8,15 +8,15 @@ import json
 import shutil
 import subprocess
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from acceptance.intuned_client import IntunedClient, listening
 from acceptance.projects import ProjectFolder
 from acceptance.running_server import KEY, RunningServer, eventually, running
 
@@ -64,29 +64,16 @@ def received() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """
     bodies: list[dict[str, Any]] = []
 
-    class Sink(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            bodies.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(204)
-            self.end_headers()
+    def take(body: dict[str, Any], _headers: Message) -> int:
+        bodies.append(body)
+        return 204
 
-        def log_message(self, *_: object) -> None:
-            """
-            Say nothing.
-            """
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Sink) as sink:
-        thread = threading.Thread(target=sink.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{sink.server_port}/", bodies
-        sink.shutdown()
-        thread.join()
+    with listening(take) as url:
+        yield url, bodies
 
 
 def call(server: RunningServer, method: str, path: str, body: Any = None, *, status: int = 200) -> Any:
-    reply = server.client.request(method, f"/intuned/api/v1/workspace/demo/projects/demo{path}", json=body)
-    assert reply.status_code == status, reply.text
-    return reply.json() if reply.content else None
+    return IntunedClient(server, "demo")(method, path, body, status=status)
 
 
 def created(server: RunningServer, job: str, notes: Path, count: int = 2, **more: Any) -> None:
@@ -95,11 +82,8 @@ def created(server: RunningServer, job: str, notes: Path, count: int = 2, **more
 
 
 def ended(server: RunningServer, job: str, run: str, *, seconds: float = 90.0) -> dict[str, Any]:
-    def look() -> dict[str, Any] | None:
-        found: dict[str, Any] = call(server, "GET", f"/jobs/{job}/runs/{run}")["jobRun"]
-        return found if found["end_time"] else None
-
-    return eventually(look, seconds=seconds, what="the end of the job run")
+    record: dict[str, Any] = IntunedClient(server, "demo").job_run(job, run, seconds=seconds)["jobRun"]
+    return record
 
 
 def test_items_outlive_their_worker(

@@ -13,8 +13,9 @@ from typing import Any
 import httpx2
 import pytest
 
+from acceptance.intuned_client import IntunedClient
 from acceptance.projects import ProjectFolder
-from acceptance.running_server import RunningServer, eventually, running
+from acceptance.running_server import running
 
 CHROMIUM = Path("/usr/bin/chromium")
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="there is no /usr/bin/chromium: apt-get install chromium")
@@ -36,29 +37,15 @@ def write_project(folder: Path) -> Path:
     return project
 
 
-class _Client:
-    """The calls of Intuned's clients that the test needs, and the core API's for files."""
-
-    def __init__(self, server: RunningServer) -> None:
-        self._server = server
-
-    def __call__(self, method: str, path: str, body: Any = None) -> Any:
-        url = f"/intuned/api/v1/workspace/demo/projects/shop{path}"
-        reply = self._server.client.request(method, url, json=body)
-        assert reply.is_success, reply.text
-        return reply.json()
+class _Client(IntunedClient):
+    """With single runs of the function, and the core API's call for files."""
 
     def run(self, shown: str, **more: Any) -> str:
         """
         Run the function once, and give the run's id.
         """
         run: str = self("POST", "/run/start", {"api": "look", "parameters": {"shown": shown}, **more})["runId"]
-
-        def over() -> dict[str, Any] | None:
-            result: dict[str, Any] = self("GET", f"/run/{run}/result")
-            return None if result["status"] in ("pending", "started") else result
-
-        result = eventually(over, seconds=120, what="the end of the run")
+        result = self.ended(f"/run/{run}/result")
         assert (result["status"], result["result"]) == ("completed", shown)
         return run
 
@@ -66,10 +53,10 @@ class _Client:
         """
         Give the path of a run's files, and what they are called.
         """
-        jobs = self._server.client.get("/api/v1/jobs", params={"definition": "shop"}).json()["jobs"]
+        jobs = self.server.client.get("/api/v1/jobs", params={"definition": "shop"}).json()["jobs"]
         (job,) = [job["id"] for job in jobs if job["details"].get("run") == run]
         path = f"/api/v1/jobs/{job}/files"
-        return path, [file["path"] for file in self._server.client.get(path).json()["files"]]
+        return path, [file["path"] for file in self.server.client.get(path).json()["files"]]
 
 
 def texts_in(trace: bytes) -> str:
@@ -83,17 +70,12 @@ def test_a_trace_that_was_asked_for_is_fetched_by_a_client(tmp_path: Path) -> No
     Of a single run among its files, and none where it said no; of a job run by the address in its results, which needs no key.
     """
     with running(tmp_path / "home", write_project(tmp_path / "project")) as server:
-        client = _Client(server)
+        client = _Client(server, "shop")
         traced, untraced = client.run("wanted", saveTrace=True), client.run("unwanted", saveTrace=False)
         job = {"id": "looks", "payload": [{"apiName": "look", "parameters": {"shown": "of a job"}}]}
         client("POST", "/jobs", {**job, "configuration": {"maxConcurrentRequests": 1, "retry": {"maximumAttempts": 1}}})
         job_run = client("POST", "/jobs/looks/trigger")["jobRunId"]
-
-        def ended() -> dict[str, Any] | None:
-            found: dict[str, Any] = client("GET", f"/jobs/looks/runs/{job_run}")
-            return found if found["jobRun"]["end_time"] else None
-
-        address = eventually(ended, seconds=120, what="the end of the job run")["results"]["signed_url"]
+        address = client.job_run("looks", job_run)["results"]["signed_url"]
         path, files = client.files_of(traced)
         trace = server.client.get(f"{path}/items/000000/trace.zip")
         with httpx2.Client() as anybody:
