@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import Any
 
 from headrace.deliveries.dispatcher import Dispatcher
@@ -21,7 +20,6 @@ from headrace.loop import Duty, every
 from headrace.parts import Parts
 from headrace.serve_matatika import Matatika
 from headrace.services.automations import Automations
-from headrace.services.flows import Flows
 from headrace.store import project_files
 from headrace.store.looks import look
 
@@ -39,13 +37,15 @@ def duties_of(
     """
     List the duties as what runs until it is cancelled.
     """
-    glance = _Glance(p, dispatcher, hotglue, matatika)
-    duties = [
+    meltano = Duty(matatika.deployments.tick, name="Meltano projects")
+    glance = _Glance(p, dispatcher, hotglue, matatika, meltano)
+    walk = _Walk(p, matatika, intuned.automations, code_jobs, meltano)
+    return [
         p.admission.run(every_seconds=UNLOOKED_SECONDS),
         dispatcher.run(),
         every(1.0, glance.tick, name="look"),
-        *(duty.run() for duty in glance.duties),
-        every(1.0, matatika.deployments.tick, name="Meltano projects"),
+        every(1.0, walk.tick, name="project folder"),
+        *(duty.run() for duty in (meltano, *glance.duties, *walk.duties)),
         every(10.0, intuned.schedules.tick, name="schedules of automations"),
         every(60.0, p.nodes.forget_dead, name="workers that are gone"),
         every(600.0, p.retention.tick, name="retention"),
@@ -53,21 +53,19 @@ def duties_of(
         every(3600.0, matatika.desk.jobs.forget_strays, name="stray duties"),
         every(3600.0, hotglue.schedules.forget_old, name="schedule history"),
     ]
-    if p.settings.project is not None:
-        walk = _Walk(p.settings.project.absolute(), p.flows, intuned.automations, code_jobs)
-        duties += [every(1.0, walk.tick, name="project folder"), *(duty.run() for duty in walk.duties)]
-    return duties
 
 
 class _Glance:
     """Wakes those whom the database has something for."""
 
-    def __init__(self, p: Parts, dispatcher: Dispatcher, hotglue: Tenancy, matatika: Matatika) -> None:
+    def __init__(self, p: Parts, dispatcher: Dispatcher, hotglue: Tenancy, matatika: Matatika, meltano: Duty) -> None:
         self._database = p.database
         self._admission = p.admission
         self._dispatcher = dispatcher
         self._looked = hotglue.schedules.looked
         self._deployed = ""
+        self._workspaces: str | None = None
+        self._meltano = meltano
         self._schedules = Duty(Ticker(hotglue.schedules).tick, name="schedules")
         self._deployments = Duty(p.deployments.tick, name="deployments")
         self._follow_ups = Duty(matatika.follow_ups.tick, name="what follows from pipelines")
@@ -90,22 +88,37 @@ class _Glance:
         if seen.deployed != self._deployed:
             self._deployments.call()
             self._deployed = seen.deployed
+        if seen.workspaces != self._workspaces:
+            self._meltano.call()
+            self._workspaces = seen.workspaces
 
 
 class _Walk:
-    """Has read anew what is made of the project folder, when that has changed."""
+    """Has what is made of the project folder, and of the folders of Meltano projects, read anew when they have changed."""
 
-    def __init__(self, folder: Path, flows: Flows, automations: Automations, code_jobs: CodeJobs) -> None:
-        self._folder = folder
-        self._flows = flows
+    def __init__(
+        self, p: Parts, matatika: Matatika, automations: Automations, code_jobs: CodeJobs, meltano: Duty
+    ) -> None:
+        self._folder = p.settings.project.absolute() if p.settings.project else None
+        self._flows = p.flows
         self._automations = automations
-        self._definitions = Duty(flows.reload, name="definitions")
+        self._projects = matatika.projects
+        self._of_projects = ""
+        self._meltano = meltano
+        self._definitions = Duty(p.flows.reload, name="definitions")
         self._code_jobs = Duty(code_jobs.tick, name="automations")
         self.duties = (self._definitions, self._code_jobs)
 
     async def tick(self) -> None:
-        fingerprint = await asyncio.to_thread(project_files.fingerprint, self._folder)
-        if fingerprint != self._flows.fingerprint:
+        of_folder, of_projects = await asyncio.to_thread(self._fingerprints)
+        if of_folder is not None and of_folder != self._flows.fingerprint:
             self._definitions.call()
-        if fingerprint != self._automations.fingerprint:
+        if of_folder is not None and of_folder != self._automations.fingerprint:
             self._code_jobs.call()
+        if of_projects != self._of_projects:
+            self._meltano.call()
+            self._of_projects = of_projects
+
+    def _fingerprints(self) -> tuple[str | None, str]:
+        of_folder = project_files.fingerprint(self._folder) if self._folder else None
+        return of_folder, self._projects.fingerprint()

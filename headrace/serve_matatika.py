@@ -43,6 +43,7 @@ class Matatika:
     submit_scheduled: SubmitScheduledRun
     follow_ups: FollowUps
     deployments: Deployments
+    projects: MeltanoProjects
     project_retention: ProjectRetention
 
 
@@ -101,4 +102,4 @@ def matatika_of(p: Parts) -> Matatika:
     deployments = Deployments(desk, projects)
     follow_ups = FollowUps(doors, pipelines, desk.components, jobs, runs, notices, arrived=deployments.arrived)
     retention = ProjectRetention(p.database, stored, projects, clock=now)
-    return Matatika(desk, submit, follow_ups, deployments, retention)
+    return Matatika(desk, submit, follow_ups, deployments, projects, retention)

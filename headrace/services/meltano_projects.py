@@ -66,6 +66,7 @@ class MeltanoProjects:
         self._folder = folder
         self._first = first
         self._known: dict[UUID, tuple[tuple[Path, str], Snapshot]] = {}
+        self._asked: dict[UUID, Path] = {}  # also those that could not be read
         self._deployed: dict[UUID, tuple[StoredProject, Snapshot]] = {}
         self._lock = asyncio.Lock()
 
@@ -90,6 +91,7 @@ class MeltanoProjects:
         folder = self.folder_of(workspace)
         if folder is None:
             return await self._of_deployment(workspace)
+        self._asked[workspace.id] = folder
         async with self._lock:
             now = (folder, await asyncio.to_thread(fingerprint, folder))
             known = self._known.get(workspace.id)
@@ -98,6 +100,18 @@ class MeltanoProjects:
                 known = (now, Snapshot(digest=digest, folder=await asyncio.to_thread(read_folder, folder)))
                 self._known[workspace.id] = known
         return known[1]
+
+    def fingerprint(self) -> str:
+        """
+        A text that changes whenever a file of a project in a folder does, of those asked for so far or of the project folder itself.
+
+        Walks through the folders, so it is for a thread.
+        """
+        asked = list(self._asked.values())  # at once: the other thread may add to it
+        folders = set(asked)
+        if self._folder is not None and (self._folder / FILE).is_file():
+            folders.add(self._folder)
+        return "\n".join(f"{folder} {fingerprint(folder)}" for folder in sorted(folders))
 
     def in_use(self) -> list[str]:
         """

@@ -24,6 +24,7 @@ class Look:
         jobs_wait: for a slot, or for a moment that has come.
         workspaces_leave: their deletion is not finished.
         deployed: a text that changes with what is deployed.
+        workspaces: one that changes with any workspace and its definition.
     """
 
     looked_at: datetime
@@ -33,6 +34,7 @@ class Look:
     jobs_wait: bool
     workspaces_leave: bool
     deployed: str
+    workspaces: str
 
 
 async def look(database: Database) -> Look:

@@ -29,6 +29,7 @@ SCHEDULE = """
 """
 FOLLOWED = "insert into pipeline_duty (job_id) values (%(id)s)"
 LEAVING = "update workspace set deleted_at = now() where id = %(workspace)s"
+DEFINED = "update workspace set definition = definition where id = %(workspace)s"
 DEPLOYED = """
     with version as (
       insert into deployment (workspace_id, kind, name, number, digest, file_count, size_bytes, message, deployed_by, sealed)
@@ -45,30 +46,33 @@ async def test_an_idle_server_has_nothing_for_any_duty(house: House) -> None:
     seen = asdict(await look(house.database))
 
     assert seen.pop("looked_at") <= datetime.now(UTC)
+    assert seen.pop("workspaces")  # that of the test
     assert not any(seen.values())
 
 
 @pytest.mark.parametrize(
-    ("word", "change", "in_seconds"),
+    ("words", "change", "in_seconds"),
     [
         ("deliveries_due", DELIVERY, 0),
         ("schedules_due", SCHEDULE, 0),
         ("jobs_followed", FOLLOWED, 0),
-        ("workspaces_leave", LEAVING, 0),
+        ("workspaces_leave workspaces", LEAVING, 0),
+        ("workspaces", DEFINED, 0),
         ("deployed", DEPLOYED, 0),
         ("", DELIVERY, 60),
         ("", SCHEDULE, 60),
     ],
 )
-async def test_a_look_tells_whom_a_change_is_for(house: House, word: str, change: str, in_seconds: int) -> None:
+async def test_a_look_tells_whom_a_change_is_for(house: House, words: str, change: str, in_seconds: int) -> None:
     """
-    One word is true, the others stay false; what is due later is for nobody yet.
+    Its words change, the others stay; what is due later is for nobody yet.
     """
+    before = await look(house.database)
     await house.database.run(change, {"id": uuid4(), "workspace": house.workspace.id, "in": in_seconds})
 
     seen = asdict(await look(house.database))
     del seen["looked_at"]
-    assert [name for name, value in seen.items() if value] == ([word] if word else [])
+    assert [name for name, value in seen.items() if value != getattr(before, name)] == words.split()
 
 
 async def test_a_waiting_job_is_for_the_admission(house: House) -> None:

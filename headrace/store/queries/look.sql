@@ -6,4 +6,6 @@ select
   exists (select from pipeline_duty) as jobs_followed,
   exists (select from workspace where deleted_at is not null) as workspaces_leave,
   (select coalesce(md5(string_agg(concat_ws('/', workspace_id, kind, name, number, changed_at), '\n'
-                                  order by workspace_id, kind, name)), '') from deployed) as deployed
+                                  order by workspace_id, kind, name)), '') from deployed) as deployed,
+  (select coalesce(md5(string_agg(concat_ws('/', id, xmin), ',' order by id)), '')
+   from workspace where deleted_at is null) as workspaces
