@@ -115,7 +115,7 @@ async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
             grace_seconds=settings.drain_seconds,
         )
         duties = [
-            p.admission.run(),
+            p.admission.run(every_seconds=settings.worker_beat_seconds),
             every(
                 settings.worker_beat_seconds,
                 lambda: p.nodes.beat(node_id, name=name, roles=["worker"], slots=settings.slots),

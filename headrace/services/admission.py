@@ -45,6 +45,9 @@ class Admission:
         async with connection.pipeline():  # one trip; the second still sees what was committed before the lock was had
             await jobs.lock_admission(connection)
             free_slots = await self._queue.free_slots(connection)
+        return await self._admit(connection, free_slots)
+
+    async def _admit(self, connection: Connection, free_slots: int) -> int:
         if free_slots <= 0:
             return 0
         admitted = await jobs.admit_next(connection, free_slots=free_slots)
@@ -58,10 +61,14 @@ class Admission:
     async def tick(self) -> None:
         """
         Let jobs through whose pause is over, and whatever was overlooked.
+
+        Every submit on an idle server waits for this: all up to the number of free slots is one trip, with the transaction's begin.
         """
-        async with self._database.transaction() as connection:
+        async with self._database.connection() as connection, connection.pipeline(), connection.transaction():
             await jobs.wake_scheduled(connection)
-            await self.admit(connection)
+            await jobs.lock_admission(connection)
+            free_slots = await self._queue.free_slots(connection)
+            await self._admit(connection, free_slots)
 
     async def run(self, *, every_seconds: float = 1.0) -> None:
         """

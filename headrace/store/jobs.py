@@ -270,12 +270,12 @@ async def anything_waits(database: Database) -> bool:
     return bool(row and row["found"])
 
 
-async def wake_scheduled(connection: Connection) -> int:
+async def wake_scheduled(connection: Connection) -> None:
     """
-    Let jobs and items whose pause is over wait for a slot again; gives their number.
+    Let jobs and items whose pause is over wait for a slot again.
     """
-    woken = (await connection.execute(statement("wake_scheduled"))).rowcount
-    return woken + (await connection.execute(statement("wake_items"))).rowcount
+    await connection.execute(statement("wake_scheduled"))
+    await connection.execute(statement("wake_items"))
 
 
 async def _event_id(connection: Connection, name: str, parameters: dict[str, Any]) -> int | None:
