@@ -42,7 +42,7 @@ from headrace.store.auth_sessions import AuthSessions
 
 log = structlog.get_logger(__name__)
 
-_WARM_SHIMS = 4  # 6 MB each; a burst beyond them pays a cold start
+_WARM_SHIMS = 2  # 5 MB each; a first burst beyond them pays cold starts, and those that have served are kept
 
 
 async def run(settings: Settings, url: str, stop: asyncio.Event) -> None:
