@@ -21,6 +21,7 @@ from acceptance.running_server import KEY, eventually
 from acceptance.soak_clients import DEPTH, PAYLOADS, RUNS_AT_ONCE
 
 TENANTS = {"piped": ("ada", "bob"), "streamed": ("cyd",)}
+LONG_SECONDS = 12  # of some jobs of each kind: longer than it takes to be taken over
 EXCLUSIVE = ["python", str(FAKES / "exclusive.py")]
 
 WORK = """
@@ -47,6 +48,8 @@ async def automation(params):
 """
 BODIES = {
     "work": """
+    if params["n"] == 3 and run_info().job_run_id[-1] in "0123":
+        await asyncio.sleep({long})
     n, first = params["n"], f"{params['witness']}/{run_info().job_run_id}.tried-{params['n']}"
     if n % 4 == 1 and not os.path.exists(first):
         open(first, "w").close()
@@ -70,6 +73,7 @@ SCRIPT = """
 exec 9>>"{witness}/$PIPELINE_ID.lock"
 flock -n 9 || {{ echo "$PIPELINE_ID: pipeline of $JOB_ID" >> "{witness}/violations"; flock 9; }}
 pwd -P; touch mine
+case "$JOB_ID" in [6-9]*) sleep {long};; esac
 for number in 1 2 3 4 5 6 7 8; do echo "line $number"; sleep 0.15; done
 case "$JOB_ID" in [0-5]*) test -e "{witness}/$JOB_ID.tried" || {{ touch "{witness}/$JOB_ID.tried"; exit 3; }};; esac
 echo "$JOB_ID" >> "{witness}/$PIPELINE_ID.done"
@@ -144,7 +148,7 @@ def soak_project(folder: Path, witness: Path, hook: str) -> Path:
     """
     workspace = {
         "webhooks": [{"url": hook, "events": ["job-lifecycle"]}],
-        "environment": {"WITNESS": str(witness)},
+        "environment": {"WITNESS": str(witness), "LONG_SECONDS": str(LONG_SECONDS)},
     }
     project = ProjectFolder(
         folder,
@@ -161,7 +165,8 @@ def soak_project(folder: Path, witness: Path, hook: str) -> Path:
     automations = project.folder / "automations" / "soak"
     (automations / "api").mkdir(parents=True)
     for name, body in BODIES.items():
-        (automations / "api" / f"{name}.py").write_text(WORK.format(at_once=RUNS_AT_ONCE, body=body.strip()))
+        told = WORK.format(at_once=RUNS_AT_ONCE, body=body.strip().replace("{long}", str(LONG_SECONDS)))
+        (automations / "api" / f"{name}.py").write_text(told)
     (automations / "Intuned.json").write_text(json.dumps({"replication": {"maxConcurrentRequests": 6}}))
     for flow, tenants in TENANTS.items():
         for tenant in tenants:
@@ -177,7 +182,7 @@ def define_pipeline(url: str, pipeline: str, witness: Path) -> None:
         base_url=f"{url}/matatika/api", headers={"authorization": f"Bearer {KEY}"}, timeout=30
     ) as client:
         workspace = client.get("/workspaces").json()["_embedded"]["workspaces"][0]["id"]
-        script = SCRIPT.format(witness=witness)
+        script = SCRIPT.format(witness=witness, long=LONG_SECONDS)
         body = {"label": pipeline, "dataComponents": [], "script": script, "timeout": 120, "maxRetries": 3}
         made = client.put(f"/workspaces/{workspace}/pipelines/{pipeline}", json=body)
         assert made.status_code == 201, made.text

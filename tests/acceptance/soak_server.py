@@ -22,6 +22,7 @@ from grounds import new_ground
 
 from acceptance.running_server import KEY, READY_SECONDS, alive, eventually, free_port
 from headrace.store.embedded import EmbeddedPostgres
+from headrace.up import PARENT_FD
 
 TTL_SECONDS = 8.0
 ROLES = ("serve", "worker-1", "worker-2")
@@ -53,6 +54,7 @@ class Roles:
         self.logs = self.folder / "logs"
         for made in (self.home, self.temporary, self.logs):
             made.mkdir()
+        self._lifeline, self._our_end = os.pipe()  # they end with this process, however that ends
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._postgres = EmbeddedPostgres(
             new_ground() / "postgres",
@@ -96,7 +98,9 @@ class Roles:
                     "HEADRACE_WEBHOOK_PRIVATE_NETWORKS": "true",
                     "HEADRACE_WEBHOOK_TIMEOUT_SECONDS": "4",
                     "HEADRACE_LOG_FORMAT": "json",
+                    PARENT_FD: str(self._lifeline),
                 },
+                pass_fds=[self._lifeline],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
@@ -184,9 +188,9 @@ class Roles:
 
     def sleep_worker(self) -> None:
         """
-        Stop a worker until others have taken over its jobs, and let it go on then.
+        Stop the busier worker until the other has taken over its jobs, and let it go on then.
         """
-        worker = self.a_worker()
+        worker = max((self._running[role] for role in ROLES[1:]), key=lambda worker: len(self.children_of(worker)))
         worker.send_signal(signal.SIGSTOP)
         pause(TTL_SECONDS + 4.0)
         worker.send_signal(signal.SIGCONT)
@@ -235,6 +239,8 @@ class Roles:
                 process.kill()
                 process.wait()
         self.runner.run(self._postgres.stop())
+        os.close(self._our_end)
+        os.close(self._lifeline)
 
     def watch(self) -> None:
         """

@@ -62,9 +62,9 @@ def tap(config, state):
     say({"type": "STATE", "value": {"last": max(last, rows)}})
 
 
-def script(seconds=0.2):
+def script():
     """
-    Hand the rows on, and add the job to the tenant's list of jobs.
+    Hand the rows on, and add the job to the tenant's list of jobs; of some jobs this takes $LONG_SECONDS.
     """
     with Path("etl-output/data.singer").open("w") as out:
         out.write(json.dumps({"type": "SCHEMA", "stream": "rows", "schema": SCHEMA, "key_properties": ["id"]}) + "\n")
@@ -76,7 +76,7 @@ def script(seconds=0.2):
         out.write(json.dumps({"type": "STATE", "value": {}}) + "\n")
     with (Path("snapshots") / f"{NAME}.jobs").open("a") as jobs:
         jobs.write(os.environ["JOB_ID"] + "\n")
-    time.sleep(seconds)
+    time.sleep(float(os.environ.get("LONG_SECONDS", "0")) if os.environ["JOB_ID"][0] in "abcdefghABCDEFGH" else 0.2)
 
 
 def target(config):
