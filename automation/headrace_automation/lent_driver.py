@@ -88,7 +88,8 @@ class LentDriver:
                     await context.close()
             async with asyncio.timeout(_REST_SECONDS):
                 await self._relay.answered()
-            if browser.is_connected() and self._relay.write_down():
+            # No pause from here on, in which what the call left running could open another context.
+            if browser.is_connected() and not browser.contexts and self._relay.write_down():
                 self._channel.say("orderly")
 
     async def _borrow(self, argv: list[str], environment: dict[str, str] | None) -> _Relay | None:
@@ -127,6 +128,7 @@ class _Relay:
         self._over = asyncio.Event()
         self._hearing: asyncio.Task[None] | None = None
         self._good = True
+        self._given_back = False
 
     async def catch_up(self) -> None:
         """
@@ -151,11 +153,12 @@ class _Relay:
 
     def write_down(self) -> bool:
         """
-        Keep how this began for the next call; false when that is not to be repeated.
+        Keep how this began for the next call, and send nothing any more; false when that is not to be repeated.
         """
-        if not self._good or self._to_begin or self._noting:
+        if not self._good or self._to_begin or self._noting or self._asked:
             return False
         self._file.write_text(json.dumps(self._notes))
+        self._given_back = True
         return True
 
     # What the client does with a child.
@@ -182,6 +185,8 @@ class _Relay:
     # Between the client and the driver.
 
     def _take(self, frame: bytes) -> None:
+        if self._given_back:
+            return
         number = _id_of(frame)
         if self._to_begin and self._begun_before(number, json.loads(frame)):
             return

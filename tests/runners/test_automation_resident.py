@@ -59,7 +59,11 @@ async def automation(page, params):
     return found
 """
 ENDINGS = """
-import os, time
+import asyncio, os, time
+
+async def go_on(browser):
+    while True:
+        await browser.new_context()
 
 async def automation(page, params):
     print(os.getppid(), flush=True)
@@ -68,6 +72,9 @@ async def automation(page, params):
         case "drives": await page.context.browser.new_browser_cdp_session()
         case "exits": os._exit(3)
         case "hangs": time.sleep(600)
+        case "goes on":
+            globals()["task"] = asyncio.create_task(go_on(page.context.browser))
+            await page.title()
         case "fails": raise RuntimeError("no")
 """
 PLAIN = "import os\nasync def automation(params): return os.getppid()\n"
@@ -162,9 +169,10 @@ async def test_the_next_call_has_the_same_browser_and_sees_nothing_of_the_call_b
 
 async def test_only_a_call_that_ended_in_order_leaves_its_browser(automations: Automations) -> None:
     """
-    One that closed it, reached for it or exited leaves none, and the next call has its own; a function that merely failed leaves it.
+    One that closed it, reached for it, exited, or left a task that goes on with it leaves none, and the next call has its own; a function
+    that merely failed leaves it.
     """
-    for how in ("closes", "drives", "exits", "fails"):
+    for how in ("closes", "drives", "exits", "goes on", "fails"):
         await automations.call(parameters={"how": how})
         shim = int(next(text for text in reversed(automations.log.texts) if text.isdigit()))
         assert len(browsers(shim)) == (how == "fails"), how
