@@ -137,9 +137,11 @@ def receiving() -> Iterator[Receiver]:
         thread = threading.Thread(target=listening.serve_forever)
         thread.start()
         receiver.url = f"http://127.0.0.1:{listening.server_port}/hook"
-        yield receiver
-        listening.shutdown()
-        thread.join()
+        try:
+            yield receiver
+        finally:
+            listening.shutdown()
+            thread.join()
 
 
 def soak_project(folder: Path, witness: Path, hook: str) -> Path:
