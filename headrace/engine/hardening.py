@@ -106,6 +106,7 @@ class TicketManager(manager.JobManager):
         self._held: set[int] = set()
         self._ready: deque[jobs.Job] = deque()  # taken in the transactions that freed their slots
         self._taking = 0
+        self._handing_back: asyncio.Task[None] | None = None
         self._returning = False
         self._strays_possible = False
         self._strays_checked_at = asyncio.get_running_loop().time()
@@ -195,6 +196,8 @@ class TicketManager(manager.JobManager):
             self._ready.extend(taken)
             if taken:
                 self._membership.on_announcement()
+            if taken and self._halted():  # the end of fetching has handed back what was ready then
+                self._handing_back = asyncio.create_task(self.hand_back_ready(), name="headrace-hand-back")
         finally:
             self._taking -= began
 

@@ -538,6 +538,27 @@ async def test_a_worker_that_is_stopped_hands_back_what_no_handler_has_begun(
     assert await value(connection, "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'") == 2
 
 
+async def test_what_is_taken_while_a_worker_is_stopped_is_handed_back_too(
+    queue: ProcrastinateQueue, connection: Connection, working: Working, url: str
+) -> None:
+    """
+    The transaction began before the stop and ends when all that was ready has gone back.
+    """
+    record = Recorder(open_gate=False)
+    async with working(record, slots=1) as stop:
+        await queue.put(connection, [Ticket("a", 1), Ticket("b", 1)])
+        await connection.commit()
+        await record.seen("start")
+        async with _refilled(queue, url, record.claims, 1):
+            stop.set()
+            await until(url, "SELECT sum(slots) = 0 FROM engine_workers")
+        await until(url, "SELECT count(*) = 1 FROM procrastinate_jobs WHERE status = 'todo'")
+        assert record.events == [("start", "a")]
+        record.gate.set()
+
+    assert [ticket.job_id for ticket in record.tickets] == ["a"]
+
+
 async def test_settling_several_tickets_is_refused_when_one_is_anothers(
     queue: ProcrastinateQueue, connection: Connection, working: Working, url: str
 ) -> None:
