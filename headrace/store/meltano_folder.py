@@ -120,7 +120,8 @@ def files_of(folder: Path) -> dict[str, bytes]:
         if not _is_own(file, home):
             continue
         try:
-            content = file.read_bytes()
+            with file.open("rb") as readable:
+                content = readable.read(LIMIT_BYTES - total_bytes + 1)
         except OSError:  # gone meanwhile, or not ours to read
             continue
         total_bytes += len(content)

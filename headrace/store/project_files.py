@@ -76,7 +76,7 @@ def _files_of(folder: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
         if not wanted(name):
             continue
         _refuse_way_out(folder, file)
-        content = _read(folder, file)
+        content = _read(folder, file, LIMIT_BYTES - total_bytes + 1)
         total_bytes += len(content)
         if len(found) >= LIMIT_FILES or total_bytes > LIMIT_BYTES:
             raise _too_large(folder, file)
@@ -125,10 +125,11 @@ def _walk(folder: Path) -> Iterator[Path]:
             yield Path(entry.path)
 
 
-def _read(folder: Path, file: Path) -> bytes:
+def _read(folder: Path, file: Path, most_bytes: int) -> bytes:
     try:
         str(file).encode()
-        return file.read_bytes()
+        with file.open("rb") as readable:
+            return readable.read(most_bytes)
     except (OSError, UnicodeEncodeError) as error:
         raise DefinitionError(
             f"A file of {folder.name} cannot be copied to a job: {file.name!a}.",

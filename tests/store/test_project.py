@@ -19,7 +19,6 @@ from jsonschema import Draft202012Validator
 from headrace.core.definitions import ScriptDef
 from headrace.core.errors import DefinitionError
 from headrace.core.plan import Limits
-from headrace.store import project_files
 from headrace.store.project import LoadResult, load_project
 from headrace.store.project_files import digest_of_files, files_of_script, fingerprint
 from headrace.store.project_quantities import duration_seconds, size_bytes
@@ -498,13 +497,13 @@ def test_a_file_whose_name_is_no_text_is_refused(folder: Folder) -> None:
     assert fingerprint(folder.path)
 
 
-def test_a_scripts_folder_has_a_limit(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scripts_folder_has_a_limit(folder: Folder) -> None:
     """
-    Data in the flow's folder would be copied to each job.
+    Data in the flow's folder would be copied to each job. A file larger than all memory is refused like any other.
     """
-    monkeypatch.setattr(project_files, "LIMIT_BYTES", 2**20)
     folder.write("flows/f/etl.py", "")
-    folder.write("flows/f/huge.csv", "x" * 2**21)
+    folder.write("flows/f/huge.csv", "")
+    os.truncate(folder.path / "flows/f/huge.csv", 2**40)
 
     with pytest.raises(DefinitionError, match=r"huge\.csv") as caught:
         files_of_script(ScriptDef(folder=folder.path / "flows/f"))
