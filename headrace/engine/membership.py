@@ -54,9 +54,8 @@ class Membership:
         self._node = node
         self._slots = slots
         self._queue_name = queue_name
-        self._channel = (
-            f"procrastinate_queue_v1#{queue_name}"  # the engine's own name for where its tickets are announced
-        )
+        # The engine's own name for where its tickets are announced.
+        self._channel = f"procrastinate_queue_v1#{queue_name}"
         self._liveness = liveness
         self._abandoned = abandoned
         self._on_lost = on_lost

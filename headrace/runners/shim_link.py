@@ -160,9 +160,8 @@ class ShimLink:
             return
         self._live_until = until
         data = json.dumps({"do": "live", "until": until}).encode() + b"\n"
-        with contextlib.suppress(
-            OSError
-        ):  # BlockingIOError is one; a shim that is gone is told by the end of its socket
+        # BlockingIOError is an OSError; a shim that is gone is told by the end of its socket.
+        with contextlib.suppress(OSError):
             if self._socket.send(data) < len(data):
                 self.disconnect()
 

@@ -24,11 +24,12 @@ from headrace.core.plan import ConnectorSpec
 from headrace.services.announcements import seal_webhooks
 from headrace.services.deployed import Deployed
 from headrace.store import project_files
-from headrace.store.connections import Connections, Held, Role, TenantOfFlow, held_by_tenants
-from headrace.store.connections import LinkOutline as LinkOutline  # dialects name it too, and may not ask the store
+from headrace.store.connections import Connections, Role
 from headrace.store.database import Connection, Database
 from headrace.store.files import FileStore
 from headrace.store.gathered import Gathered
+from headrace.store.holdings import Held, TenantOfFlow, held_by_tenants
+from headrace.store.holdings import LinkOutline as LinkOutline  # dialects name it too, and may not ask the store
 from headrace.store.project import load_project
 from headrace.store.sealing import Sealer
 from headrace.store.workspaces import Workspace, Workspaces

@@ -9,23 +9,19 @@ whoever makes one is led to where the settings really are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal, LiteralString
 from uuid import UUID
 
-import msgspec
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from headrace.store.database import Connection, Database, statement
+from headrace.store.database import Connection, Database
 from headrace.store.sealing import Sealer
 
 Role = Literal["source", "target", "connector"]
-
-TenantOfFlow = tuple[UUID, str, str]
-"""Workspace, flow, tenant."""
 
 # Every connection as it counts: a symlink with the settings and the catalog of the one it stands for.
 _SELECT: LiteralString = """
@@ -89,51 +85,6 @@ class Linked:
     generation: int = 1
     created_at: datetime | None = None
     updated_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkOutline:
-    """
-    What a plan has to know of a connection; all else is read when the job begins. See `Linked` for the fields both share.
-
-    Attributes:
-        bookmarked: a job has left a bookmark.
-    """
-
-    id: UUID
-    role: Role
-    connector: str
-    bookmarked: bool = False
-    dangling: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """
-    What the store keeps of a tenant for a plan.
-
-    Attributes:
-        links: oldest first.
-        metadata: facts about the tenant; None when nobody gave any.
-    """
-
-    links: tuple[LinkOutline, ...] = ()
-    metadata: dict[str, Any] | None = None
-
-
-_decode_held = msgspec.json.Decoder(Held).decode
-
-
-async def held_by_tenants(connection: Connection, tenants: Sequence[TenantOfFlow]) -> dict[TenantOfFlow, Held]:
-    """
-    Read what each of several tenants holds for a plan of a flow; there is an answer for each.
-    """
-    asked = [
-        {"workspace_id": workspace_id, "flow_id": flow_id, "tenant_id": tenant}
-        for workspace_id, flow_id, tenant in tenants
-    ]
-    rows = await (await connection.execute(statement("held_by_tenants"), {"asked": Jsonb(asked)})).fetchall()
-    return {(row["workspace_id"], row["flow_id"], row["tenant_id"]): _decode_held(row["held"]) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
