@@ -91,7 +91,7 @@ class Server:
         while not (self.home / "server.json").exists():
             if time.monotonic() > deadline:
                 raise RuntimeError((self.home / "server.log").read_text())
-            time.sleep(0.05)
+            time.sleep(0.05)  # another process writes it; there is nothing to wait on
 
     def stop(self) -> None:
         if self._process is not None:

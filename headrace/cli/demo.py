@@ -139,7 +139,7 @@ def _wait_until_ready(server: subprocess.Popen[bytes], home: Path, log: Path) ->
         with suppress(OSError, ValueError):
             if json.loads((home / "server.json").read_text("utf-8"))["pid"] == server.pid:
                 return find_address(None, None, home)
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_LOOK_SECONDS)  # another process writes it; there is nothing to wait on
     end = "".join(log.read_text("utf-8", "replace").splitlines(keepends=True)[-_LOG_LINES:])
     raise FatalError(f"The server did not start. The end of {log}:\n{end}", "`headrace doctor` looks for the reason.")
 

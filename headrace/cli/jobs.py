@@ -209,6 +209,21 @@ def _say_line(line: Mapping[str, Any], *, as_json: bool) -> None:
     print(f"{at} {line['stage']:<8} {printable(str(line['text']))}")
 
 
+def tell_job(word: str, job_id: str, url: Url, key: Key, home: Home) -> dict[str, Any]:
+    """
+    Tell a job to do what a call of the core API is named after; give the job as it is then.
+    """
+    from headrace.cli.remote import Remote, find_address
+
+    async def tell() -> dict[str, Any]:
+        async with Remote(find_address(url, key, home)) as remote:
+            found = await find_job(remote, job_id)
+            answer: dict[str, Any] = await remote.post(f"/jobs/{found['id']}/{word}")
+            return answer
+
+    return asyncio.run(tell())
+
+
 def cancel(job_id: JobId, url: Url = None, key: Key = None, home: Home = None, as_json: Json = False) -> None:
     """
     End a job.
@@ -216,15 +231,8 @@ def cancel(job_id: JobId, url: Url = None, key: Key = None, home: Home = None, a
     At once if it waits, else within its grace time.
     """
     from headrace.cli.output import say_json, to_people
-    from headrace.cli.remote import Remote, find_address
 
-    async def ask() -> dict[str, Any]:
-        async with Remote(find_address(url, key, home)) as remote:
-            found = await find_job(remote, job_id)
-            answer: dict[str, Any] = await remote.post(f"/jobs/{found['id']}/cancel")
-            return answer
-
-    found = asyncio.run(ask())
+    found = tell_job("cancel", job_id, url, key, home)
     if as_json:
         say_json(found)
         return

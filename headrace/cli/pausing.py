@@ -4,10 +4,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any
-
-from headrace.cli.jobs import JobId, find_job
+from headrace.cli.jobs import JobId, tell_job
 from headrace.cli.options import Home, Json, Key, Url
 
 
@@ -30,15 +27,8 @@ def resume(job_id: JobId, url: Url = None, key: Key = None, home: Home = None, a
 def _ask(word: str, job_id: str, url: Url, key: Key, home: Home, *, as_json: bool) -> None:
     from headrace.cli.job_view import pause_text, short_id
     from headrace.cli.output import say_json, to_people
-    from headrace.cli.remote import Remote, find_address
 
-    async def ask() -> dict[str, Any]:
-        async with Remote(find_address(url, key, home)) as remote:
-            found = await find_job(remote, job_id)
-            answer: dict[str, Any] = await remote.post(f"/jobs/{found['id']}/{word}")
-            return answer
-
-    found = asyncio.run(ask())
+    found = tell_job(word, job_id, url, key, home)
     if as_json:
         say_json(found)
     elif to_people():
