@@ -346,7 +346,8 @@ query = "select table_catalog, table_schema, table_name from information_schema.
 (place,) = database.execute(query).fetchall()
 print(database.execute("select count(*) from " + ".".join(f'"{{name}}"' for name in place)).fetchone()[0])
 """
-    pythons = [path for path in server.home.rglob("bin/python") if list(path.parent.glob("target-duckdb"))]
+    environments = server.home / "environments"  # a link, which a search from the home would not follow
+    pythons = [path for path in environments.glob("*/bin/python") if (path.parent / "target-duckdb").exists()]
     asked = subprocess.run([pythons[0], "-c", count], capture_output=True, text=True, timeout=60, check=False)
     assert asked.returncode == 0, asked.stderr
     return int(asked.stdout)
